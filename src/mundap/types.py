@@ -111,6 +111,25 @@ class Urgency:
 
 
 @dataclass(frozen=True, slots=True)
+class Section:
+    """One part of one topic in one language, as it goes into an index.
+
+    `names` are the words people use for the topic, `terms` those that belong in a tokenizer's user dictionary.
+    """
+
+    id: str
+    topic: str
+    name: str
+    lang: Lang
+    title: str
+    title_en: str
+    text: str
+    names: tuple[str, ...]
+    terms: tuple[str, ...]
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
 class Passage:
     """A piece of knowledge found for a query: one section of one topic in one language, with its score and source."""
 

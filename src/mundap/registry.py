@@ -1,0 +1,81 @@
+"""Names to factories, found lazily: a built-in is one line here, a plugin is an entry point in its own package."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
+
+from mundap.errors import MissingExtra, UnknownName, UserError
+
+Factory = Callable[..., Any]
+
+BUILT_IN: Mapping[str, Mapping[str, str]] = {
+    "models": {
+        "bundled": "mundap.models.llama:bundled",
+        "gguf": "mundap.models.llama:Llama",
+        "http": "mundap.models.http:Http",
+        "scripted": "mundap.models.scripted:Scripted",
+    },
+    "retrievers": {
+        "lexical": "mundap.retrieve.lexical:open_index",
+    },
+}
+
+
+def names(kind: str) -> list[str]:
+    """Every name of a kind, built-in and plugged in, sorted. Raises `UnknownName` for an unknown kind."""
+    return sorted({*_built_in(kind), *_plugins(kind)})
+
+
+def create(kind: str, name: str, **config: Any) -> Any:
+    """Make the thing called `name`; the keyword arguments are its config.
+
+    Raises `UnknownName` (with the closest names), `MissingExtra`, or `UserError` for wrong arguments.
+    """
+    factory = find(kind, name)
+    try:
+        return factory(**config)
+    except TypeError as error:
+        if error.__traceback__ is None or error.__traceback__.tb_next is None:
+            raise UserError(f"{kind[:-1]} {name!r} does not take that: {error}") from error
+        raise
+
+
+def find(kind: str, name: str) -> Factory:
+    """The factory behind a name; importing it happens here and not before."""
+    plugin = _plugins(kind).get(name)
+    if plugin is not None:
+        return _load(plugin.load, f"{kind[:-1]} {name!r}")
+    target = _built_in(kind).get(name)
+    if target is None:
+        raise UnknownName(f"no {kind[:-1]} is called {name!r}{did_you_mean(name, names(kind))}")
+    module, _, attribute = target.partition(":")
+    return _load(lambda: getattr(import_module(module), attribute), f"{kind[:-1]} {name!r}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`; did you mean 'x'? Known: …` for the end of an error message."""
+    known = sorted(known)
+    close = get_close_matches(name, known, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    return f"{hint} Known: {', '.join(known)}" if known else hint
+
+
+def _built_in(kind: str) -> Mapping[str, str]:
+    if kind not in BUILT_IN:
+        raise UnknownName(f"no kind of thing is called {kind!r}{did_you_mean(kind, BUILT_IN)}")
+    return BUILT_IN[kind]
+
+
+def _plugins(kind: str) -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=f"mundap.{kind}")}
+
+
+def _load(load: Callable[[], Factory], what: str) -> Factory:
+    try:
+        return load()
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"{what} needs the package {error.name!r}: pip install {error.name}") from error
