@@ -20,7 +20,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "scripted": "mundap.models.scripted:Scripted",
     },
     "retrievers": {
-        "lexical": "mundap.retrieve.lexical:open_index",
+        "lexical": "mundap.retrieve.lexical:Lexical",
     },
 }
 
@@ -44,14 +44,19 @@ def create(kind: str, name: str, **config: Any) -> Any:
         raise
 
 
+def check(kind: str, name: str) -> None:
+    """Raise `UnknownName`, with the closest names, when nothing of the kind is called that. Nothing is imported."""
+    if name not in names(kind):
+        raise UnknownName(f"no {kind[:-1]} is called {name!r}{did_you_mean(name, names(kind))}")
+
+
 def find(kind: str, name: str) -> Factory:
     """The factory behind a name; importing it happens here and not before."""
+    check(kind, name)
     plugin = _plugins(kind).get(name)
     if plugin is not None:
         return _load(plugin.load, f"{kind[:-1]} {name!r}")
-    target = _built_in(kind).get(name)
-    if target is None:
-        raise UnknownName(f"no {kind[:-1]} is called {name!r}{did_you_mean(name, names(kind))}")
+    target = _built_in(kind)[name]
     module, _, attribute = target.partition(":")
     return _load(lambda: getattr(import_module(module), attribute), f"{kind[:-1]} {name!r}")
 

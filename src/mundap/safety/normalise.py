@@ -50,9 +50,10 @@ def clean(text: str | None) -> str:
     shown = _INVISIBLE.sub("", text or "")
     shown = _NOT_JAMO.sub(lambda found: unicodedata.normalize("NFKC", found.group()), shown).lower()
     shown = _DECIMAL.sub(lambda found: found.group().strip(), _REPEAT.sub(r"\1", shown))
+    shown = shown.translate(_folds())
     for pattern, new in _repairs():
         shown = pattern.sub(new, shown)
-    return shown.translate(_folds())
+    return shown
 
 
 def fold(text: str) -> str:
@@ -104,7 +105,7 @@ def _glue(gap: str, last: str, first: str) -> str:
 
 @cache
 def _repairs() -> tuple[tuple[re.Pattern[str], str], ...]:
-    return tuple((re.compile(row["find"]), row["put"]) for row in language()["repairs"])
+    return tuple((re.compile(fold(row["find"])), fold(row["put"])) for row in language()["repairs"])
 
 
 @cache

@@ -1,0 +1,99 @@
+"""What a message tells beside its subject: intent, feeling, facts, and whether it leans on what was said before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from mundap.types import Lang
+
+LANGS: tuple[Lang, ...] = ("ko", "en")
+_HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")
+_LETTER = re.compile(r"[A-Za-z]")
+
+
+@dataclass(frozen=True, slots=True)
+class Cues:
+    """Signs read from one text. Names are those of `cues.yaml`; `department` is set when the text is medical at all."""
+
+    intent: str
+    groups: tuple[str, ...]
+    other_person: bool
+    facts: frozenset[str]
+    emotion: str
+    social: str
+    follow_up: bool
+    long: bool
+    department: str
+
+
+def read(text: str, lang: Lang) -> Cues:
+    """Match a message against `cues.yaml`. Never raises; an empty text gives empty cues and the intent `help`."""
+    text = text.lower().strip()
+    table = _table(lang)
+    groups = tuple(table.matches("groups", text))
+    return Cues(
+        intent=next(table.matches("intents", text), "help"),
+        groups=groups,
+        other_person=bool(set(groups) & set(raw()["others"])) or table.has("other_people", text),
+        facts=frozenset(table.matches("facts", text)),
+        emotion=next(table.matches("emotions", text), ""),
+        social=next(table.matches("social", text), ""),
+        follow_up=table.has("follow_up", text),
+        long=table.has("long_duration", text),
+        department=next(table.matches("medical", text), ""),
+    )
+
+
+def language(text: str, otherwise: Lang = "ko") -> Lang:
+    """Korean as soon as there is Hangul, English when there are only Latin letters, else `otherwise`."""
+    if _HANGUL.search(text):
+        return "ko"
+    return "en" if _LETTER.search(text) else otherwise
+
+
+def medicine_names(text: str, lang: Lang) -> list[str]:
+    """Words that stand where a medicine's name stands; most are no medicine at all."""
+    return re.findall(raw()["medicine_name"][lang], text.lower())
+
+
+@cache
+def raw() -> dict[str, Any]:
+    """`cues.yaml` as it is."""
+    text = (files("mundap.chat") / "cues.yaml").read_text("utf-8")
+    return dict(yaml.load(text, Loader=yaml.CSafeLoader))
+
+
+class _Table:
+    """The patterns of one language, compiled once: section -> name -> pattern; a nameless section has the name ''."""
+
+    def __init__(self, sections: Mapping[str, Any], lang: Lang) -> None:
+        self._patterns = {name: dict(_named(section, lang)) for name, section in sections.items()}
+
+    def matches(self, section: str, text: str) -> Iterator[str]:
+        """Names of the section whose pattern is in the text, in the file's order."""
+        return (name for name, pattern in self._patterns[section].items() if pattern.search(text))
+
+    def has(self, section: str, text: str) -> bool:
+        """Whether anything of the section is in the text."""
+        return any(True for _ in self.matches(section, text))
+
+
+def _named(section: Any, lang: Lang) -> Iterable[tuple[str, re.Pattern[str]]]:
+    if not isinstance(section, dict):
+        return
+    entries = {"": section} if lang in section else section
+    for name, entry in entries.items():
+        words = [entry[lang]] if isinstance(entry[lang], str) else entry[lang]
+        yield name, re.compile("|".join(f"(?:{word})" for word in words), re.IGNORECASE)
+
+
+@cache
+def _table(lang: Lang) -> _Table:
+    return _Table(raw(), lang)

@@ -1,0 +1,112 @@
+"""The engines a server offers: composed answers first, then the models that are at hand, each opened on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from mundap import registry
+from mundap.chat.engine import Engine
+from mundap.chat.phrases import say
+from mundap.config import Recipe, Use
+from mundap.errors import UnknownName, UserError
+from mundap.knowledge import load
+from mundap.knowledge.passages import sections
+from mundap.protocols import Model, Retriever
+from mundap.safety import replies
+from mundap.types import Lang, Options, Urgency
+
+COMPOSE = "compose"
+
+
+class Engines:
+    """Named engines over one shared retriever. `model` (a name, a GGUF file or a URL) becomes the default."""
+
+    def __init__(self, model: str | None = None, recipe: Recipe | None = None) -> None:
+        self._recipe = recipe or Recipe()
+        self._uses = _uses(self._recipe)
+        chosen = model or self._recipe.chat.model or COMPOSE
+        self.default = _add(self._uses, "" if chosen == "none" else chosen)
+        self.topics = load.topics()
+        self._retriever: Retriever = registry.create(
+            "retrievers", self._recipe.chat.retrieve, sections=list(sections(self.topics.values()))
+        )
+        self._open: dict[str, Engine] = {}
+        self._lock = Lock()
+
+    def names(self) -> list[str]:
+        """What can be asked for, the default first."""
+        return list(dict.fromkeys([self.default, COMPOSE, *self._uses]))
+
+    def label(self, name: str, lang: Lang) -> str:
+        """What a person reads in the model picker."""
+        return say(f"models.{name}", lang) if name in (COMPOSE, "bundled") else name
+
+    def get(self, name: str) -> Engine:
+        """The engine of that name, loading its model the first time. Raises `UnknownName` or `ModelError`."""
+        if name not in self.names():
+            raise UnknownName(f"no model is called {name!r}{registry.did_you_mean(name, self.names())}")
+        with self._lock:
+            if name not in self._open:
+                self._open[name] = Engine(self._retriever, self.topics, self._model(name), self._options())
+            return self._open[name]
+
+    def redirect_card(self, urgency: Urgency, lang: Lang) -> replies.Card:
+        """The fixed emergency or crisis reply in its parts, for a page to lay out."""
+        return replies.card(urgency, lang)
+
+    def close(self) -> None:
+        """Let go of all models."""
+        with self._lock:
+            self._open.clear()
+
+    def _model(self, name: str) -> Model | None:
+        if name == COMPOSE:
+            return None
+        use = self._uses[name]
+        model: Model = registry.create("models", use.use, **use.config)
+        return model
+
+    def _options(self) -> Options:
+        return Options(**self._recipe.chat.generation.model_dump())
+
+
+def _uses(recipe: Recipe) -> dict[str, Use]:
+    """The recipe's models, and the bundled one where its package is installed."""
+    uses: dict[str, Use] = dict(recipe.models)
+    if registry.find("models", "bundled") and _bundled_is_here():
+        uses.setdefault("bundled", Use(use="bundled"))
+    return uses
+
+
+def _bundled_is_here() -> bool:
+    from mundap.models.llama import bundled_path
+
+    return bundled_path() is not None
+
+
+def _add(uses: dict[str, Use], model: str) -> str:
+    """Make room for a model given on the command line; returns the name it is offered under."""
+    if model in ("", COMPOSE):
+        return COMPOSE
+    if model in uses:
+        return model
+    config = _described(model)
+    name = Path(model).stem if config["use"] == "gguf" else model
+    uses[name] = Use(**config)
+    return name
+
+
+def _described(model: str) -> Mapping[str, Any]:
+    """A URL (`http://host/v1` or `http://host/v1#name`), a GGUF file, or the name of a registered model."""
+    if model.startswith(("http://", "https://")):
+        url, _, name = model.partition("#")
+        return {"use": "http", "url": url, "name": name}
+    if model.endswith(".gguf") or Path(model).is_file():
+        return {"use": "gguf", "path": model}
+    if model in registry.names("models"):
+        return {"use": model}
+    known = registry.did_you_mean(model, [COMPOSE, *registry.names("models")])
+    raise UserError(f"no model {model!r}: give a registered name, a .gguf file or an http URL{known}")

@@ -1,0 +1,129 @@
+"""An answer that a model writes: from numbered sources only, each sentence tied to the source that carries it."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any
+
+from mundap import prompts
+from mundap.chat.compose import cite, safety_lines
+from mundap.chat.parts import make
+from mundap.chat.phrases import say
+from mundap.chat.profile import describe
+from mundap.chat.question import Question
+from mundap.errors import ModelError
+from mundap.knowledge.schema import Topic
+from mundap.protocols import Model
+from mundap.retrieve.tokens import Tokens
+from mundap.safety.guard import Guard, sentences
+from mundap.types import Finish, Level, Message, Options, Reply, Urgency, Usage
+
+_LOG = logging.getLogger(__name__)
+_MARK = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
+# Share of a sentence's words that its source must hold. Below it the sentence is not shown.
+_CARRIED = 0.6
+_FEWEST_WORDS = 3
+_EVIDENCE = 1500  # characters of each source that a prompt holds
+_TOKENS = Tokens()
+
+
+@dataclass
+class _Draft:
+    """What has been shown so far and which sources carried it."""
+
+    shown: list[str] = field(default_factory=list)
+    topics: list[str] = field(default_factory=list)
+    finish: Finish = "stop"
+
+
+def write(
+    model: Model, options: Options, history: Sequence[Message], question: Question, urgency: Urgency
+) -> Iterator[Any]:
+    """Yield the model's supported sentences, then when to go, then the `Reply`. Returns why nothing was shown, or ''.
+
+    A model that fails after its first sentence ends with the safety lines and `finish="error"`, never as if whole.
+    """
+    sources = {topic.id: evidence(topic, question) for topic in question.topics}
+    draft = _Draft()
+    try:
+        yield from _sentences(model, options, history, question, sources, draft)
+    except ModelError as error:
+        if not draft.shown:
+            raise
+        _LOG.error("model broke off: %s", type(error).__name__)
+        draft.finish = "error"
+    if not draft.shown:
+        return say("why.unsupported", question.lang, model=model.name)
+    yield from _ending(model, question, urgency, sources, draft)
+    return ""
+
+
+def evidence(topic: Topic, question: Question) -> str:
+    """The sentences of a topic that fit the question's intent and person, as one numbered source."""
+    own = [part for part in make(question) if part.topic == topic.id] if topic is question.topic else []
+    texts = [topic.summary[question.lang], *(text for part in own for text in (part.items or (part.lead,)))]
+    return " ".join(dict.fromkeys(texts))[:_EVIDENCE]
+
+
+def _sentences(
+    model: Model, options: Options, history: Sequence[Message], question: Question, sources: dict[str, str], draft: _Draft
+) -> Iterator[str]:
+    facts = [*describe(question.person.profile, question.person.groups, question.lang)]
+    asked = prompts.chat(history[:-1], list(sources.values()), question.text, question.lang, facts)
+    guard = Guard(question.lang, sources.values())
+    if question.level == Level.URGENT:
+        yield _add(draft, say("next.urgent", question.lang), "")
+    pieces: Any = model.generate(asked, options)
+    with closing(pieces):
+        for sentence in sentences(pieces):
+            verdict = guard.check(sentence)
+            topic = carrier(sentence, sources) if verdict.shown else ""
+            if topic:
+                yield _add(draft, _MARK.sub("", sentence), topic)
+            if verdict.stop:
+                break
+
+
+def carrier(sentence: str, sources: dict[str, str]) -> str:
+    """The source that holds most of a sentence's words, or '' when none holds enough of them."""
+    words = set(_TOKENS(_MARK.sub("", sentence)))
+    if len(words) < _FEWEST_WORDS:
+        return ""
+    shares = {topic: len(words & set(_TOKENS(text))) / len(words) for topic, text in sources.items()}
+    best = max(shares, key=lambda topic: shares[topic])
+    return best if shares[best] >= _CARRIED else ""
+
+
+def _add(draft: _Draft, sentence: str, topic: str) -> str:
+    """Keep a sentence and give it as it is shown: after a space, with the number of its source."""
+    if topic and topic not in draft.topics:
+        draft.topics.append(topic)
+    mark = f" [{draft.topics.index(topic) + 1}]" if topic else ""
+    piece = (" " if draft.shown else "") + sentence + mark
+    draft.shown.append(piece)
+    return piece
+
+
+def _ending(
+    model: Model, question: Question, urgency: Urgency, sources: dict[str, str], draft: _Draft
+) -> Iterator[str | Reply]:
+    ending = safety_lines(question, draft.topics)
+    for paragraph in ending.paragraphs:
+        yield f"\n\n{paragraph}"
+    topics = {topic.id: topic for topic in question.topics}
+    order = [citation.topic for citation in ending.citations]
+    text = "".join(draft.shown)
+    yield Reply(
+        text="",
+        urgency=urgency,
+        citations=tuple(cite(n, topics[topic], sources[topic]) for n, topic in enumerate(order, 1)),
+        follow_ups=ending.follow_ups,
+        profile_used=describe(question.person.profile, question.person.groups, question.lang),
+        model=model.name,
+        finish=draft.finish,
+        usage=Usage(len(question.text), len(text), "character"),
+    )

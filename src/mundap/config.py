@@ -1,0 +1,145 @@
+"""One YAML file describes an experiment: read, overridden, checked as a whole, digested."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from mundap import registry
+from mundap.errors import ConfigError, UnknownName, UserError
+from mundap.store import digest
+
+
+class Use(BaseModel):
+    """Something by its registered name; every other key is its config."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+    use: str
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The keyword arguments for the factory."""
+        return dict(self.model_extra or {})
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Generation(_Section):
+    """How a chat model writes; the defaults suit small models kept to their sources."""
+
+    max_tokens: int = Field(default=300, ge=16, le=768)
+    temperature: float = Field(default=0.2, ge=0, le=2)
+    top_p: float = Field(default=0.9, gt=0, le=1)
+    repeat_penalty: float = Field(default=1.1, ge=1, le=2)
+    seed: int | None = None
+
+
+class Chat(_Section):
+    """What serves: which of `models` writes (none: answers are composed), what finds the evidence."""
+
+    model: str | None = None
+    retrieve: str = "lexical"
+    generation: Generation = Generation()
+
+
+class Recipe(_Section):
+    """A whole experiment. The sections of later stages are added together with those stages."""
+
+    name: str = Field(default="mundap", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    seed: int = 42
+    chat: Chat = Chat()
+    models: Mapping[str, Use] = {}
+
+    @property
+    def key(self) -> str:
+        """Digest of everything in the recipe."""
+        return digest(self.model_dump(mode="json"))
+
+
+def read(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe file and apply `key.path=value` overrides. Raises `ConfigError` with every problem at once."""
+    return parse(_load(path), str(path), overrides)
+
+
+def parse(raw: Any, where: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Check a recipe given as plain data; `where` names it in errors."""
+    if not isinstance(raw, dict):
+        raise ConfigError(where, [f"expected keys and values, found {type(raw).__name__}"])
+    problems = [problem for override in overrides for problem in _override(raw, override)]
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigError(where, problems + [_problem(raw, each) for each in error.errors()]) from error
+    problems += _names(recipe)
+    if problems:
+        raise ConfigError(where, problems)
+    return recipe
+
+
+def _load(path: Path) -> Any:
+    try:
+        return yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader) or {}
+    except FileNotFoundError as error:
+        raise UserError(f"no recipe {path}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(str(path), [f"not valid YAML: {' '.join(str(error).split())}"]) from error
+
+
+def _override(raw: dict[str, Any], text: str) -> list[str]:
+    """Set one `a.b=value` in place; numbers in any notation are numbers (PyYAML reads 1e-4 as text)."""
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        return [f"-o {text!r}: write it as key=value, for example -o chat.retrieve=lexical"]
+    *parents, last = path.split(".")
+    node: Any = raw
+    for parent in parents:
+        node = node.setdefault(parent, {}) if isinstance(node, dict) else None
+    if not isinstance(node, dict):
+        return [f"-o {text!r}: {path.rpartition('.')[0]} is not a section"]
+    node[last] = _value(value)
+    return []
+
+
+def _value(text: str) -> Any:
+    try:
+        return float(text) if any(mark in text for mark in ".eE") else int(text)
+    except ValueError:
+        return yaml.load(text, Loader=yaml.CSafeLoader)
+
+
+def _problem(raw: Mapping[str, Any], error: Any) -> str:
+    """One pydantic error as a sentence with the place, the value and, for an unknown key, the closest known one."""
+    *parents, last = error["loc"]
+    place = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{place}: unknown key{registry.did_you_mean(str(last), _known(parents))}"
+    return f"{place}: {error['msg']} (found {error['input']!r})"
+
+
+def _known(parents: Sequence[Any]) -> list[str]:
+    model: Any = Recipe
+    for parent in parents:
+        model = model.model_fields[str(parent)].annotation
+    return list(model.model_fields)
+
+
+def _names(recipe: Recipe) -> list[str]:
+    """Names that nothing is registered under."""
+    problems = []
+    wanted = [(f"models.{name}", "models", use.use) for name, use in recipe.models.items()]
+    wanted.append(("chat.retrieve", "retrievers", recipe.chat.retrieve))
+    for place, kind, name in wanted:
+        try:
+            registry.check(kind, name)
+        except UnknownName as error:
+            problems.append(f"{place}: {error}")
+    model = recipe.chat.model
+    if model is not None and model not in recipe.models and model not in registry.names("models"):
+        problems.append(f"chat.model: no model {model!r}{registry.did_you_mean(model, recipe.models)}")
+    return problems

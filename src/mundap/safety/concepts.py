@@ -1,0 +1,99 @@
+"""Concepts: the words people use for one sign, in Korean and English, as data compiled to one expression each.
+
+In the data a space in a Korean alternative stands for an optional particle and `..` for up to six syllables; in an
+English one a space is a space and `..` is up to 24 characters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from mundap.safety.data import language, rule_files
+from mundap.safety.normalise import Flat, fold
+from mundap.safety.quantities import amounts
+from mundap.safety.scope import free
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Concept:
+    """One compiled concept. A `risk` (an illness, a medicine) counts whenever it was, a `part` or a person always."""
+
+    name: str
+    pattern: re.Pattern[str]
+    mode: str = ""
+
+
+@dataclass(slots=True)
+class Reading:
+    """A message (or a talk) as the rules see it: each concept is looked up once."""
+
+    flat: Flat
+    profile: frozenset[str] = frozenset()
+    facts: Mapping[str, float] = field(default_factory=dict)
+    _seen: dict[tuple[str, str], tuple[Span, ...]] = field(default_factory=dict)
+
+    def spans(self, name: str, mode: str = "") -> tuple[Span, ...]:
+        """Where a concept is said and meant: `mode` "*" takes every mention, "+" all that are not negated."""
+        key = (name, mode)
+        if key not in self._seen:
+            self._seen[key] = self._find(name, mode)
+        return self._seen[key]
+
+    def _find(self, name: str, mode: str) -> tuple[Span, ...]:
+        concept = concepts()[name]
+        mode = mode or concept.mode
+        found = (found.span() for found in concept.pattern.finditer(self.flat.text))
+        said = tuple(span for span in found if span[0] < span[1] and free(self.flat, span, mode))
+        return said or (((-1, -1),) if name in self.profile else ())
+
+    def values(self, name: str) -> tuple[tuple[Span, float], ...]:
+        """The values of a quantity that are meant."""
+        found = ((one.start, one.end, one.value) for one in amounts(name, self.flat.text))
+        said = [((start, end), value) for start, end, value in found if free(self.flat, (start, end), "=")]
+        return (*said, ((-1, -1), self.facts[name])) if name in self.facts else tuple(said)
+
+
+@cache
+def concepts() -> Mapping[str, Concept]:
+    """Every concept of every rule file, by name."""
+    raw: dict[str, Any] = {}
+    for file in rule_files():
+        for name, row in (file.get("concepts") or {}).items():
+            if name in raw:
+                raise ValueError(f"concept {name} is defined twice")
+            raw[name] = row
+    return {name: _compile(name, row) for name, row in raw.items()}
+
+
+def profile_concepts(texts: tuple[str, ...]) -> frozenset[str]:
+    """The risks named by a profile's conditions and medicines."""
+    from mundap.safety.normalise import flatten
+
+    flats = [flatten(text).text for text in texts]
+    return frozenset(
+        one.name for one in concepts().values() if one.mode == "+" and any(one.pattern.search(text) for text in flats)
+    )
+
+
+def _compile(name: str, row: Mapping[str, Any]) -> Concept:
+    korean = [_korean(text) for text in row.get("ko") or ()]
+    english = [_english(text) for text in row.get("en") or ()]
+    parts = ["|".join(korean)] if korean else []
+    if english:
+        parts.append("(?<![a-z])(?:" + "|".join(english) + ")")
+    return Concept(name, re.compile("|".join(parts)), {"risk": "+", "part": "*"}.get(row.get("kind", ""), ""))
+
+
+def _korean(text: str) -> str:
+    particle = "(?:" + "|".join(language()["particles"]) + ")?"
+    return fold(text).replace("..", ".{0,6}").replace(" ", particle)
+
+
+def _english(text: str) -> str:
+    return text.replace("..", ".{0,24}").replace("$", "(?![a-z])")

@@ -1,0 +1,102 @@
+"""Whether a mention is meant: not negated, not past, not supposed, not from the news or a film.
+
+After ConText (Harkema et al. 2009): cues with a direction and a reach. Korean negation stands to the right of what it
+negates, English negation to the left. Symptoms that are themselves negative (숨을 못 쉬다) are concepts, not negations.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+
+from mundap.safety.data import language
+from mundap.safety.normalise import Flat, fold
+
+Span = tuple[int, int]
+_RIGHT, _LEFT = 26, 60
+
+
+def free(flat: Flat, span: Span, mode: str = "") -> bool:
+    """Whether the mention counts. "*": always; "+": unless negated; "=": unless supposed, past or told; "": all."""
+    if mode == "*":
+        return True
+    if mode != "=" and negated(flat, span):
+        return False
+    return mode == "+" or not (past(flat, span) or supposed(flat, span) or told(flat, span))
+
+
+def negated(flat: Flat, span: Span) -> bool:
+    """True negation that reaches the mention, on the side its language puts it."""
+    start, end = flat.around(flat.strong, *span)
+    right = flat.text[span[1] : min(end, span[1] + _RIGHT)]
+    if _denied_after(right) or _cue("negation_prefix").search(flat.text[max(start, span[0] - 4) : span[0]]):
+        return True
+    left = flat.text[max(start, span[0] - _LEFT) : span[0]]
+    return _denied_before(left)
+
+
+def _denied_after(right: str) -> bool:
+    """Korean: 통증은 없어요, 아프지 않아요; nothing else may be said in between."""
+    found = _cue("negation_after").search(right)
+    return bool(found) and not _cue("negation_break").search(right[: found.start()] if found else "")
+
+
+def _denied_before(left: str) -> bool:
+    """English: no, denies, without; not across "but I"."""
+    cues = [found.end() for found in _cue("negation_before").finditer(left)]
+    return bool(cues) and not _cue("negation_before_break").search(left[cues[-1] :])
+
+
+def past(flat: Flat, span: Span) -> bool:
+    """Said of another time, and neither of now nor "just like then"."""
+    start, end = flat.around(flat.strong, *span)
+    here = flat.text[start:end]
+    if _cue("now").search(here):
+        return False
+    if not _gone(here, span[0] - start) and not _lasting(here):
+        return False
+    return not _cue("again").search(flat.text)
+
+
+def _gone(here: str, at: int) -> bool:
+    """A past cue in the clause, unless it only dates a person's illness or an operation before the mention."""
+    found = _cue("past").search(here)
+    return bool(found) and not _cue("past_break").search(here[found.end() if found else 0 : max(at, 0)])
+
+
+def _lasting(here: str) -> bool:
+    return bool(_cue("chronic").search(here)) and not _cue("sudden").search(here)
+
+
+def supposed(flat: Flat, span: Span) -> bool:
+    """A condition, a request for general information, homework."""
+    start, end = flat.around(flat.strong, *span)
+    here = flat.text[start:end]
+    if _cue("now").search(here):
+        return False
+    if _cue("info").search(here) and not _cue("sudden").search(here):
+        return True
+    if _cue("condition").search(flat.text[span[1] : min(end, span[1] + 44)]):
+        return True
+    low, high = flat.around(flat.sentences, *span)
+    if _cue("supposition").search(flat.text[low : span[0]]):
+        return True
+    return bool(_cue("homework").search(flat.text)) and not _cue("person").search(flat.text[low:high])
+
+
+def told(flat: Flat, span: Span) -> bool:
+    """News, fiction or family history rather than the person."""
+    start, end = flat.around(flat.strong, *span)
+    here = flat.text[start:end]
+    if _cue("family").search(here) and not _cue("now").search(here):
+        return True
+    if _cue("story").search(here):
+        return not _cue("now").search(here)
+    before = flat.text[max(0, start - 60) : start]
+    return bool(_cue("story").search(before) and _cue("retold").search(here) and not _cue("person").search(here))
+
+
+@cache
+def _cue(name: str) -> re.Pattern[str]:
+    """One cue list of `language.yaml`, compiled."""
+    return re.compile("|".join(fold(one) for one in language()["cues"][name]))

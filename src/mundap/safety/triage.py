@@ -1,0 +1,109 @@
+"""Deterministic triage: what the person says, what the rules find in it, how soon help is needed.
+
+The level of a talk is the maximum over the person's own messages and over the last few read together, because people
+drip-feed. Nothing an assistant, a tool or a document says is read. No clinician has reviewed the rules.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from functools import cache, lru_cache
+
+from mundap.safety.concepts import Reading, profile_concepts
+from mundap.safety.data import language
+from mundap.safety.normalise import flatten, fold
+from mundap.safety.ruleset import Rule, rules
+from mundap.types import Level, Message, Profile, Urgency
+
+TOGETHER = 5
+REMEMBERED = 200
+_LOG = logging.getLogger(__name__)
+_NOTHING = Profile()
+FAILED = Urgency(level=Level.EMERGENCY, rules=("failsafe",), hotlines=("119", "109"), failed=True)
+
+
+def triage(messages: Sequence[Message] | str, profile: Profile | None = None) -> Urgency:
+    """How urgent a talk is. May raise; `safe_triage` does not. The latest 200 messages of the person are read."""
+    said = _said(messages)
+    risks, facts = _profile(profile or _NOTHING)
+    found = [_assess(text, risks, facts) for text in said]
+    together = [_assess("\n".join(said[-TOGETHER:]), risks, facts)] if len(said) > 1 else []
+    if _corrected(said):
+        found, together = [_calm(one) for one in found[:-1]] + found[-1:], [_calm(one) for one in together]
+    return _worst(tuple(rule for one in (*found, *together) for rule in one))
+
+
+def safe_triage(
+    messages: Sequence[Message] | str, profile: Profile | None = None, timeout: float = 2.0
+) -> Urgency:
+    """`triage`, or the fail-safe emergency block when it breaks or takes longer than `timeout` seconds."""
+    result: list[Urgency] = []
+    thread = threading.Thread(target=_run, args=(result, messages, profile), daemon=True, name="triage")
+    thread.start()
+    thread.join(timeout)
+    if result:
+        return result[0]
+    _LOG.error("triage failed: %s", "no result in time" if thread.is_alive() else "it raised")
+    return FAILED
+
+
+def _run(result: list[Urgency], messages: Sequence[Message] | str, profile: Profile | None) -> None:
+    """The body of the thread. Only the error's type is logged: its text could quote the person."""
+    try:
+        result.append(triage(messages, profile))
+    except BaseException as error:
+        _LOG.error("triage raised %s", type(error).__name__)
+
+
+def _said(messages: Sequence[Message] | str) -> list[str]:
+    if isinstance(messages, str):
+        return [messages]
+    mine = [message.content for message in messages or () if message.role == "user" and message.content]
+    return mine[-REMEMBERED:]
+
+
+@lru_cache(maxsize=256)
+def _profile(profile: Profile) -> tuple[frozenset[str], tuple[tuple[str, float], ...]]:
+    """A profile as risks and quantities."""
+    risks = set(profile_concepts((*profile.conditions, *profile.medicines, *profile.allergies)))
+    if profile.pregnant_weeks is not None:
+        risks.add("pregnant")
+    facts = {"weeks": profile.pregnant_weeks, "years": profile.age}
+    return frozenset(risks), tuple((name, float(value)) for name, value in facts.items() if value is not None)
+
+
+@lru_cache(maxsize=4096)
+def _assess(text: str, risks: frozenset[str], facts: tuple[tuple[str, float], ...]) -> tuple[Rule, ...]:
+    """The rules one text fires."""
+    reading = Reading(flatten(text), risks, dict(facts))
+    if not reading.flat.text:
+        return ()
+    return tuple(rule for rule in rules() if rule.fires(reading))
+
+
+def _calm(found: tuple[Rule, ...]) -> tuple[Rule, ...]:
+    """What is left of earlier messages after an explicit correction: a crisis is never lowered."""
+    return tuple(rule for rule in found if rule.level == Level.CRISIS)
+
+
+def _corrected(said: Sequence[str]) -> bool:
+    """The person said, in so many words, that what they wrote before was about a film, a book or homework."""
+    return len(said) > 1 and bool(_correction().search(flatten(said[-1]).text))
+
+
+@cache
+def _correction():  # type: ignore[no-untyped-def]
+    import re
+
+    return re.compile("|".join(fold(one) for one in language()["cues"]["correction"]))
+
+
+def _worst(found: tuple[Rule, ...]) -> Urgency:
+    """The maximum, every rule that fired at or above urgent, and their numbers with the worst first."""
+    ordered = sorted(dict.fromkeys(found), key=lambda rule: -rule.level)
+    if not ordered:
+        return Urgency()
+    lines = dict.fromkeys(number for rule in ordered for number in rule.hotlines if rule.level > Level.URGENT)
+    return Urgency(ordered[0].level, tuple(rule.name for rule in ordered), tuple(lines))

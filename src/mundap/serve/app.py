@@ -1,0 +1,135 @@
+"""The server: the API, the page, and the limits around both."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import signal
+import socket
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.responses import Response
+
+from mundap.errors import UserError
+from mundap.serve.api import add_errors, package_version, routes
+from mundap.serve.limits import BodyLimit, Door, Outside
+from mundap.serve.nonce import Nonce
+from mundap.serve.stream import DEADLINE, IN_FLIGHT, Desk
+
+if TYPE_CHECKING:
+    from mundap.chat.engine import Engines
+
+GRACE = 10
+
+
+def create_app(
+    engines: Engines,
+    *,
+    api_key: str | None = None,
+    page: bool = True,
+    limit: int = IN_FLIGHT,
+    deadline: float = DEADLINE,
+) -> FastAPI:
+    """The application over `engines`: at most `limit` replies under way, each finished within `deadline` seconds."""
+    app = FastAPI(title="mundap", version=package_version(), docs_url=None, redoc_url=None, openapi_url=None)
+    desk = Desk(engines, limit, deadline)
+    add_errors(app)
+    app.include_router(routes(engines, desk))
+    if page:
+        _mount_page(app, desk)
+    # The last one added is the outermost.
+    app.add_middleware(BodyLimit)
+    app.add_middleware(Door, api_key=api_key)
+    app.add_middleware(Nonce)
+    app.add_middleware(Outside)
+    return app
+
+
+def _mount_page(app: FastAPI, desk: Desk) -> None:
+    # Before the import: Gradio reads it once and would report to its makers.
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    from mundap.serve.texts import asset
+    from mundap.serve.web import mount
+
+    script = asset("page.js")
+
+    @app.get("/page.js")
+    async def page_script() -> Response:
+        return Response(script, media_type="text/javascript; charset=utf-8", headers={"Cache-Control": "no-cache"})
+
+    mount(app, desk)
+
+
+def run(host: str, port: int, engines: Engines, api_key: str | None = None, insecure: bool = False) -> None:
+    """Serve until SIGTERM or Ctrl-C. Raises `UserError` where the address is unsafe or taken."""
+    check_host(host, api_key, insecure)
+    sock = bind(host, port)
+    try:
+        _serve(create_app(engines, api_key=api_key), sock)
+    finally:
+        sock.close()
+        engines.close()
+
+
+def check_host(host: str, api_key: str | None, insecure: bool) -> None:
+    """Refuse to be reachable from outside without a key."""
+    if api_key or insecure or _loopback(host):
+        return
+    raise UserError(
+        f"host {host} can be reached from other machines, and no API key is set. Set a key (MUNDAP_API_KEY), "
+        "or keep the default host 127.0.0.1, or pass --insecure if something in front of it checks who comes in."
+    )
+
+
+def _loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket, taken before anything slow is done, so that a port in use is told at once."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, OverflowError) as error:
+        raise UserError(f"host {host}, port {port}: not an address that can be served: {error}") from None
+    sock = socket.socket(family, kind, proto)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(address)
+    except OSError as error:
+        sock.close()
+        raise UserError(
+            f"port {port} on {host} cannot be used ({error.strerror}). Stop what uses it, or choose another: --port {port + 1}"
+        ) from None
+    return sock
+
+
+def _serve(app: Any, sock: socket.socket) -> None:
+    import uvicorn
+
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=GRACE,
+        timeout_keep_alive=10,
+        h11_max_incomplete_event_size=16 * 1024,
+    )
+    _log_access()
+    # uvicorn raises the signal again once it has shut down. A shutdown that was asked for is a success: exit 0.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    uvicorn.Server(config).run(sockets=[sock])
+
+
+def _log_access() -> None:
+    # Gradio's and httpx's own lines could quote addresses; only warnings of the server and its parts are of use.
+    for name in ("httpx", "gradio", "uvicorn.access"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,186 @@
+"""What the page does: send, stop, retry, edit, rate, export, and keep people's details in the browser."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from mundap.serve import render
+from mundap.serve.schema import MESSAGE_CHARS, TURNS, ProfileIn
+from mundap.serve.stream import Broken, Busy, Desk, TimedOut, Turn, last_turns
+from mundap.serve.texts import texts
+from mundap.types import Lang, Message, Profile, Reply
+
+Chat = list[dict[str, Any]]
+Updates = dict[str, Any]
+
+NOBODY = "none"
+KNOWN = ("me", "child", "parent")
+FOLLOW_UPS = 3
+VOTES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the person chose before asking."""
+
+    model: str
+    people: Mapping[str, Any]
+    lang: Lang
+
+
+def plain(chat: Sequence[Mapping[str, Any]] | None) -> Chat:
+    """The conversation as roles and texts, whatever form the browser sent it in."""
+    return [{"role": m["role"], "content": _text(m["content"])} for m in chat or () if m["role"] in ("user", "assistant")]
+
+
+def _text(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    return "".join(part.get("text", "") for part in content if isinstance(part, Mapping))
+
+
+class Talk:
+    """Answers questions asked on the page. It keeps nothing: each call gets the whole conversation."""
+
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+
+    async def send(self, text: str, chat: Chat, notes: list[render.Note], chosen: Settings) -> AsyncIterator[Updates]:
+        """Ask `text` after `chat`; yields what changes on the page, sentence by sentence."""
+        text, words = text.strip(), texts(chosen.lang)
+        if not text:
+            return
+        if len(text) > MESSAGE_CHARS:
+            yield {"status": render.say(render.escape(words["too_long"].format(limit=MESSAGE_CHARS)))}
+            return
+        chat = [*chat, {"role": "user", "content": text}]
+        notes = notes[: sum(message["role"] == "assistant" for message in chat)]
+        yield {"chat": chat, "ask": "", "busy": True, "notes": notes, "status": render.say(words["thinking"], busy=True)}
+        async for updates in self._answer(chat, notes, chosen):
+            yield updates
+
+    async def _answer(self, chat: Chat, notes: list[render.Note], chosen: Settings) -> AsyncIterator[Updates]:
+        words, text = texts(chosen.lang), ""
+        try:
+            async with aclosing(self.desk.ask(_turn(chat, chosen))) as pieces:
+                async for piece in pieces:
+                    if isinstance(piece, Reply):
+                        yield self._finished(chat, notes, piece, chosen.lang)
+                        continue
+                    text += piece
+                    shown = [*chat, {"role": "assistant", "content": text}]
+                    yield {"chat": shown, "status": render.say(render.escape(words["writing"]), busy=True)}
+        except Busy:
+            yield _excuse(chat, words["busy"])
+        except TimedOut:
+            yield _excuse(chat, words["timeout"])
+        except Broken as error:
+            yield _excuse(chat, words["failed"], str(error))
+
+    def _finished(self, chat: Chat, notes: list[render.Note], reply: Reply, lang: Lang) -> Updates:
+        given = render.note(reply)
+        message: dict[str, Any] = {"role": "assistant", "content": reply.text}
+        if reply.follow_ups:
+            message["options"] = [{"value": text, "label": text} for text in reply.follow_ups[:FOLLOW_UPS]]
+        red = ""
+        if render.alarming(reply):
+            red = render.card(self.desk.engines.redirect_card(reply.urgency, reply.lang), reply)
+        return {
+            "chat": [*chat, message],
+            "notes": [*notes, given],
+            "card": red,
+            "sources": render.sources(given, lang),
+            "status": render.status(given, lang),
+            "busy": False,
+        }
+
+
+def _excuse(chat: Chat, words: str, detail: str = "") -> Updates:
+    said = f"{words}\n\n{detail}" if detail else words
+    return {
+        "chat": [*chat, {"role": "assistant", "content": said}],
+        "status": render.say(render.escape(words)),
+        "busy": False,
+    }
+
+
+def _turn(chat: Chat, chosen: Settings) -> Turn:
+    # A page may be altered to send more than it shows, so the limits hold here as they do in the API.
+    messages = [Message(m["role"], m["content"][:MESSAGE_CHARS]) for m in chat]
+    return Turn(chosen.model, last_turns(messages, TURNS), profile_of(chosen.people), chosen.lang)
+
+
+def stopped(chat: Chat, lang: Lang) -> Updates:
+    """Mark an answer that was stopped, so that half a sentence is never read as a whole one."""
+    mark = texts(lang)["stopped_mark"]
+    if chat and chat[-1]["role"] == "assistant":
+        chat = [*chat[:-1], {"role": "assistant", "content": f"{chat[-1]['content']}\n\n{mark}"}]
+    elif chat:
+        chat = [*chat, {"role": "assistant", "content": mark}]
+    return {"chat": chat, "status": render.say(render.escape(texts(lang)["stopped"])), "busy": False}
+
+
+def profile_of(people: Mapping[str, Any] | None) -> Profile | None:
+    """The stored details of the chosen person, or None."""
+    stored = (people or {}).get("people", {}).get((people or {}).get("active", NOBODY))
+    if not stored:
+        return None
+    try:
+        return ProfileIn.model_validate(stored).profile()
+    except ValidationError:  # Altered or from another version: better no details than wrong ones.
+        return None
+
+
+def details(age: float | None, sex: str, weeks: float | None, nursing: bool, *lists: str | None) -> dict[str, Any]:
+    """The form's fields as a stored person; out-of-range numbers are brought into range by leaving them out."""
+    items = [[part.strip()[:100] for part in (text or "").split(",") if part.strip()][:20] for text in lists]
+    return {
+        "age": int(age) if age is not None and 0 <= age <= 130 else None,
+        "sex": sex if sex in ("female", "male") else None,
+        "pregnant_weeks": int(weeks) if weeks is not None and 0 <= weeks <= 45 else None,
+        "breastfeeding": bool(nursing),
+        "conditions": items[0],
+        "medicines": items[1],
+        "allergies": items[2],
+    }
+
+
+def fields(stored: Mapping[str, Any] | None) -> list[Any]:
+    """A stored person as the form's values, in the order of the form."""
+    person = stored or {}
+    lists = [", ".join(person.get(name, ())) for name in ("conditions", "medicines", "allergies")]
+    sex = person.get("sex") or NOBODY
+    return [person.get("age"), sex, person.get("pregnant_weeks"), bool(person.get("breastfeeding")), *lists]
+
+
+def person_name(person: str, lang: Lang) -> str:
+    """How a person is called on the page: a fixed word, or the name that was typed."""
+    return str(texts(lang)["people"].get(person, person))
+
+
+def person_choices(people: Mapping[str, Any] | None, lang: Lang) -> list[tuple[str, str]]:
+    """The picker's entries: nobody, the usual three, and those added by name."""
+    added = [name for name in (people or {}).get("people", {}) if name not in KNOWN and name != NOBODY]
+    return [(person_name(person, lang), person) for person in (NOBODY, *KNOWN, *added)]
+
+
+def vote(chat: Chat, notes: Sequence[render.Note], pending: Mapping[str, Any], reasons: list[str], comment: str) -> dict[str, Any]:
+    """A rating as it is kept in the browser: the question, the answer, what wrote it, and what the person said."""
+    index = int(pending["index"])
+    answers = [at for at, message in enumerate(chat) if message["role"] == "assistant"]
+    place = answers.index(index) if index in answers else -1
+    return {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "question": chat[index - 1]["content"] if 0 < index < len(chat) else "",
+        "answer": chat[index]["content"] if 0 <= index < len(chat) else "",
+        "model": notes[place]["model"] if 0 <= place < len(notes) else "",
+        "liked": bool(pending["liked"]),
+        "reasons": list(reasons),
+        "comment": comment[:1000],
+    }

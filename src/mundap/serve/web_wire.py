@@ -1,0 +1,283 @@
+"""Connects the page's parts to what they do. Handlers return `{component: update}`, so each names only what changes."""
+
+from __future__ import annotations
+
+import html
+import json
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import gradio as gr
+
+from mundap.serve import render
+from mundap.serve.stream import Desk
+from mundap.serve.texts import texts
+from mundap.serve.web_events import (
+    NOBODY,
+    VOTES,
+    Settings,
+    Talk,
+    Updates,
+    details,
+    fields,
+    person_choices,
+    person_name,
+    plain,
+    stopped,
+    vote,
+)
+from mundap.types import Lang
+
+Parts = dict[str, Any]
+Table = dict[str, Callable[[dict[str, Any]], dict[str, Any]]]
+
+# Private events are left out of the API description, which is not served either; no event is shown as loading,
+# because the page says in words what it does.
+QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+FORM = ("age", "sex", "weeks", "nursing", "conditions", "medicines", "allergies")
+# What an answer changes.
+SHOWN = ("chat", "ask", "send", "stop", "card", "status", "sources", "notes", "feedback")
+
+
+def wire(blocks: gr.Blocks, parts: Parts, desk: Desk, table: Table) -> None:
+    """Attach every event of the page."""
+    asking = _asking(parts, Talk(desk))
+    _stopping(parts, asking)
+    _rating(parts)
+    _profiles(parts)
+    _exporting(parts)
+    _languages(blocks, parts, desk, table)
+
+
+def _lang(value: Any) -> Lang:
+    return "en" if value == "en" else "ko"
+
+
+def _updates(parts: Parts, updates: Updates) -> dict[Any, Any]:
+    """Turn `{name: value}` into what Gradio takes; `busy` swaps the send button for the stop button."""
+    busy = updates.pop("busy", None)
+    given = {parts[name]: gr.update(value=value) if name != "notes" else value for name, value in updates.items()}
+    if busy is not None:
+        given |= {parts["send"]: gr.update(visible=not busy), parts["stop"]: gr.update(visible=busy)}
+    return given
+
+
+def _asking(parts: Parts, talk: Talk) -> list[Any]:
+    """Send, retry, edit, examples and follow-ups: all are a question after some part of the conversation."""
+    chosen = [parts[name] for name in ("chat", "notes", "model", "people", "lang")]
+    shown = [parts[name] for name in SHOWN]
+
+    async def ask(text: str, chat: Any, notes: Any, model: str, people: Any, lang: str) -> AsyncIterator[dict[Any, Any]]:
+        settings = Settings(model, people or {}, _lang(lang))
+        async for updates in talk.send(text or "", chat, notes or [], settings):
+            yield _updates(parts, updates)
+
+    async def send(text: str, chat: Any, *rest: Any) -> AsyncIterator[dict[Any, Any]]:
+        async for updates in ask(text, plain(chat), *rest):
+            yield updates
+
+    async def retry(data: gr.RetryData, chat: Any, *rest: Any) -> AsyncIterator[dict[Any, Any]]:
+        before = plain(chat)[: _index(data.index) + 1]
+        async for updates in ask(before[-1]["content"], before[:-1], *rest):
+            yield updates
+
+    async def edit(data: gr.EditData, chat: Any, *rest: Any) -> AsyncIterator[dict[Any, Any]]:
+        async for updates in ask(str(data.value), plain(chat)[: _index(data.index)], *rest):
+            yield updates
+
+    async def example(data: gr.SelectData, chat: Any, *rest: Any) -> AsyncIterator[dict[Any, Any]]:
+        async for updates in ask(data.value["text"], plain(chat), *rest):
+            yield updates
+
+    async def follow(data: gr.SelectData, chat: Any, *rest: Any) -> AsyncIterator[dict[Any, Any]]:
+        async for updates in ask(str(data.value), plain(chat), *rest):
+            yield updates
+
+    box, chat = parts["ask"], parts["chat"]
+    return [
+        gr.on([parts["send"].click, box.submit], send, [box, *chosen], shown, trigger_mode="once", **QUIET),
+        chat.retry(retry, chosen, shown, **QUIET),
+        chat.edit(edit, chosen, shown, **QUIET),
+        chat.example_select(example, chosen, shown, **QUIET),
+        chat.option_select(follow, chosen, shown, **QUIET),
+    ]
+
+
+def _index(index: Any) -> int:
+    return int(index[0] if isinstance(index, (list, tuple)) else index)
+
+
+def _stopping(parts: Parts, asking: list[Any]) -> None:
+    shown = [parts[name] for name in SHOWN]
+
+    def stop(chat: Any, lang: str) -> dict[Any, Any]:
+        return _updates(parts, stopped(plain(chat), _lang(lang)))
+
+    def new(lang: str) -> dict[Any, Any]:
+        cleared = {"chat": [], "ask": "", "card": "", "status": render.say(""), "notes": [], "busy": False}
+        cleared["sources"] = render.sources(None, _lang(lang))
+        return _updates(parts, cleared) | {parts["feedback"]: gr.update(visible=False)}
+
+    parts["stop"].click(stop, [parts["chat"], parts["lang"]], shown, cancels=asking, queue=False, **QUIET)
+    parts["new"].click(new, [parts["lang"]], shown, cancels=asking, queue=False, **QUIET)
+
+
+def _rating(parts: Parts) -> None:
+    panel = [parts[name] for name in ("feedback", "feedback_title", "reasons", "comment", "pending")]
+
+    def rate(data: gr.LikeData, lang: str) -> dict[Any, Any]:
+        if data.liked is None or data.liked == "":  # The thumb was taken back.
+            return {parts["feedback"]: gr.update(visible=False)}
+        words = texts(_lang(lang))
+        title = words["feedback_like"] if data.liked else words["feedback_dislike"]
+        return {
+            parts["feedback"]: gr.update(visible=True),
+            parts["feedback_title"]: f"<p>{render.escape(title)}</p>",
+            parts["reasons"]: gr.update(value=[], visible=not data.liked),
+            parts["comment"]: "",
+            parts["pending"]: {"index": _index(data.index), "liked": bool(data.liked)},
+        }
+
+    def save(pending: Any, reasons: Any, comment: Any, votes: Any, chat: Any, notes: Any, lang: str) -> dict[Any, Any]:
+        words = texts(_lang(lang))
+        if pending:
+            votes = [*(votes or []), vote(plain(chat), notes or [], pending, reasons or [], comment or "")][-VOTES:]
+        return _counted(parts, votes, _lang(lang)) | {
+            parts["votes"]: votes,
+            parts["feedback"]: gr.update(visible=False),
+            parts["status"]: render.say(render.escape(words["feedback_saved"])),
+        }
+
+    def forget(lang: str) -> dict[Any, Any]:
+        return _counted(parts, [], _lang(lang)) | {parts["votes"]: []}
+
+    count = [parts["vote_count"], parts["forget"]]
+    given = [parts[name] for name in ("pending", "reasons", "comment", "votes", "chat", "notes", "lang")]
+    parts["chat"].like(rate, [parts["lang"]], panel, **QUIET)
+    parts["rate"].click(save, given, [parts["votes"], parts["feedback"], parts["status"], *count], **QUIET)
+    parts["close"].click(lambda: gr.update(visible=False), None, parts["feedback"], **QUIET)
+    parts["forget"].click(forget, [parts["lang"]], [parts["votes"], *count], **QUIET)
+
+
+def _counted(parts: Parts, votes: Sequence[Any] | None, lang: Lang) -> dict[Any, Any]:
+    text = render.escape(texts(lang)["feedback_count"].format(count=len(votes))) if votes else ""
+    return {parts["vote_count"]: f"<p>{text}</p>" if text else "", parts["forget"]: gr.update(visible=bool(votes))}
+
+
+def _profiles(parts: Parts) -> None:
+    form = [parts[name] for name in FORM]
+    changed = [parts["people"], parts["person"], parts["person_status"], parts["form"], parts["consent"], *form]
+
+    def show(people: Any, person: str, lang: Lang, said: str) -> dict[Any, Any]:
+        stored = people["people"].get(person)
+        values = dict(zip(form, fields(stored), strict=True))
+        return values | {
+            parts["people"]: people,
+            parts["person"]: gr.update(choices=person_choices(people, lang), value=person),
+            parts["form"]: gr.update(visible=person != NOBODY),
+            parts["consent"]: bool(stored),
+            parts["person_status"]: render.say(render.escape(said)),
+        }
+
+    def choose(person: str, people: Any, lang: str) -> dict[Any, Any]:
+        # The stored details go with the choice: whom the person means is whose details are used.
+        people = _people(people) | {"active": person}
+        words = texts(_lang(lang))
+        key = "person_unused" if person == NOBODY else "person_stored" if people["people"].get(person) else "person_empty"
+        return show(people, person, _lang(lang), words[key].format(name=person_name(person, _lang(lang))))
+
+    def add(name: str, people: Any, lang: str) -> dict[Any, Any]:
+        people, name = _people(people), " ".join((name or "").split())[:20]
+        if not name or name == NOBODY:
+            return {}
+        people["people"].setdefault(name, {})
+        return choose(name, people, lang) | {parts["new_person"]: ""}
+
+    def save(person: str, people: Any, consent: bool, lang: str, *values: Any) -> dict[Any, Any]:
+        words = texts(_lang(lang))
+        if not consent or person == NOBODY:
+            return {parts["person_status"]: render.say(render.escape(words["consent_needed"]))}
+        age, sex, weeks, nursing, *lists = values
+        people = _people(people)
+        people = {"active": person, "people": people["people"] | {person: details(age, sex, weeks, nursing, *lists)}}
+        return show(people, person, _lang(lang), words["saved"].format(name=person_name(person, _lang(lang))))
+
+    def delete(person: str, people: Any, lang: str) -> dict[Any, Any]:
+        kept = {name: stored for name, stored in _people(people)["people"].items() if name != person}
+        said = texts(_lang(lang))["deleted"].format(name=person_name(person, _lang(lang)))
+        return show({"active": NOBODY, "people": kept}, NOBODY, _lang(lang), said)
+
+    common = [parts["person"], parts["people"]]
+    parts["person"].input(choose, [*common, parts["lang"]], changed, **QUIET)
+    parts["save"].click(save, [*common, parts["consent"], parts["lang"], *form], changed, **QUIET)
+    parts["delete"].click(delete, [*common, parts["lang"]], changed, **QUIET)
+    named = [parts["new_person"], parts["people"], parts["lang"]]
+    gr.on([parts["add_person"].click, parts["new_person"].submit], add, named, [*changed, parts["new_person"]], **QUIET)
+
+
+def _people(people: Any) -> dict[str, Any]:
+    """What the browser stored, or nothing where it is not what this page stores."""
+    if isinstance(people, dict) and isinstance(people.get("people"), dict):
+        return {"active": people.get("active", NOBODY), "people": dict(people["people"])}
+    return {"active": NOBODY, "people": {}}
+
+
+def _exporting(parts: Parts) -> None:
+    def export(chat: Any, notes: Any, votes: Any, lang: str) -> str:
+        if not chat:
+            return ""
+        text = render.export(plain(chat), notes or [], votes or [], _lang(lang))
+        stamp = datetime.now()
+        name = f"{texts(_lang(lang))['export_name']}-{stamp:%Y%m%d-%H%M%S}.md"
+        # The browser makes the file from this text (page.js): nothing is written on the server's disk.
+        data = html.escape(json.dumps({"name": name, "text": text, "stamp": stamp.isoformat()}))
+        return f'<div hidden data-export="{data}"></div>'
+
+    given = [parts[name] for name in ("chat", "notes", "votes", "lang")]
+    parts["export"].click(export, given, parts["file"], **QUIET)
+
+
+def _languages(blocks: gr.Blocks, parts: Parts, desk: Desk, table: Table) -> None:
+    pieces = ("brand", "notice", "footer", "model", "person", "sources", "status", "vote_count", "forget", "lang_store")
+    worded = [parts[name] for name in dict.fromkeys((*table, *pieces))]
+    engines = desk.engines
+
+    def switch(value: str, people: Any, votes: Any, notes: Any) -> dict[Any, Any]:
+        lang = _lang(value)
+        given = {parts[name]: gr.update(**make(texts(lang))) for name, make in table.items()}
+        models = [(engines.label(name, lang), name) for name in engines.names()]
+        given[parts["model"]] = gr.update(choices=models, **table["model"](texts(lang)))
+        given[parts["person"]] = gr.update(choices=person_choices(_people(people), lang), **table["person"](texts(lang)))
+        latest = notes[-1] if notes else None
+        return given | _counted(parts, votes, lang) | {
+            parts["brand"]: render.brand(lang),
+            parts["notice"]: render.notice(lang),
+            parts["footer"]: render.footer(lang),
+            parts["sources"]: render.sources(latest, lang),
+            parts["status"]: render.status(latest, lang) if latest else render.say(""),
+            parts["lang_store"]: lang,
+        }
+
+    def restore(stored: Any, people: Any, votes: Any) -> dict[Any, Any]:
+        lang, people = _lang(stored), _people(people)
+        person = people["active"]
+        given = switch(lang, people, votes, None)
+        given[parts["person"]] = gr.update(
+            choices=person_choices(people, lang), value=person, **table["person"](texts(lang))
+        )
+        form = dict(zip([parts[name] for name in FORM], fields(people["people"].get(person)), strict=True))
+        form[parts["sex"]] = gr.update(value=form[parts["sex"]], **table["sex"](texts(lang)))
+        for name in ("age", "weeks", "nursing", "conditions", "medicines", "allergies"):
+            form[parts[name]] = gr.update(value=form[parts[name]], **table[name](texts(lang)))
+        return given | form | {
+            parts["lang"]: lang,
+            parts["form"]: gr.update(visible=person != NOBODY),
+            parts["consent"]: gr.update(value=bool(people["people"].get(person)), **table["consent"](texts(lang))),
+        }
+
+    stores = [parts[name] for name in ("people", "votes")]
+    parts["lang"].input(switch, [parts["lang"], *stores, parts["notes"]], worded, **QUIET)
+    blocks.load(restore, [parts["lang_store"], *stores], [*worded, parts["lang"], parts["form"]], **QUIET)
+
+
