@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -16,18 +17,20 @@ from mundap.store import digest
 from mundap.types import Section
 
 # Part of the key: raise it when what is written into the index, or how text becomes terms, changes.
-_LAYOUT = 1
+_LAYOUT = 2
+_VOCABULARY = "vocabulary.json"
 _WRITER_BYTES = 30_000_000
 
 
-def open_index(sections: Sequence[Section], tokens: Tokens, cache: Path | None = None) -> Any:
-    """The tantivy index of these sections, from the cache folder if it is there whole, else built into it.
+def open_index(sections: Sequence[Section], tokens: Tokens, cache: Path | None = None) -> tuple[Any, list[str]]:
+    """The tantivy index of these sections and the terms of their names, from the cache if whole, else built into it.
 
     A folder that cannot be written to, or a damaged index, never stops a search: the index is then built in memory.
     """
     folder = (cache or cache_folder()) / f"index-{digest([_LAYOUT, *(astuple(section) for section in sections)])}"
     with suppress(OSError, ValueError):
-        return _stored(folder) or _store(folder, sections, tokens)
+        found = _stored(folder)
+        return found if found is not None else _store(folder, sections, tokens)
     return _fill(_empty(None), sections, tokens)
 
 
@@ -37,7 +40,7 @@ def cache_folder() -> Path:
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mundap"
 
 
-def _stored(folder: Path) -> Any:
+def _stored(folder: Path) -> tuple[Any, list[str]] | None:
     from tantivy import Index
 
     if not folder.is_dir():
@@ -45,21 +48,22 @@ def _stored(folder: Path) -> Any:
     try:
         index = Index.open(str(folder))
         index.searcher()
-    except ValueError:
+        return index, json.loads((folder / _VOCABULARY).read_text("utf-8"))
+    except (ValueError, OSError):
         shutil.rmtree(folder, ignore_errors=True)
         return None
-    return index
 
 
-def _store(folder: Path, sections: Sequence[Section], tokens: Tokens) -> Any:
+def _store(folder: Path, sections: Sequence[Section], tokens: Tokens) -> tuple[Any, list[str]]:
     """Build beside the final place and rename, so that a killed build leaves no half index."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".index-"))
     try:
-        _fill(_empty(draft), sections, tokens)
+        built = _fill(_empty(draft), sections, tokens)
+        (draft / _VOCABULARY).write_text(json.dumps(built[1], ensure_ascii=False), "utf-8")
         with suppress(OSError):  # another process was first: its index is the same
             draft.rename(folder)
-        return _stored(folder)
+        return _stored(folder) or _fill(_empty(None), sections, tokens)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -75,16 +79,18 @@ def _empty(folder: Path | None) -> Any:
     return Index(builder.build(), None if folder is None else str(folder))
 
 
-def _fill(index: Any, sections: Sequence[Section], tokens: Tokens) -> Any:
+def _fill(index: Any, sections: Sequence[Section], tokens: Tokens) -> tuple[Any, list[str]]:
     from tantivy import Document
 
     writer = index.writer(_WRITER_BYTES, 1)
+    vocabulary: set[str] = set()
     for fields in _documents(sections, tokens):
         writer.add_document(Document(**fields))
+        vocabulary.update(fields.get("name", "").split())
     writer.commit()
     writer.wait_merging_threads()
     index.reload()
-    return index
+    return index, sorted(vocabulary)
 
 
 def _documents(sections: Sequence[Section], tokens: Tokens) -> Iterator[dict[str, str]]:

@@ -9,27 +9,32 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from rapidfuzz import process
+from rapidfuzz.distance import DamerauLevenshtein
+
 from mundap.retrieve.index import open_index
-from mundap.retrieve.tokens import Tokens
+from mundap.retrieve.tokens import Tokens, letters
 from mundap.types import Lang, Passage, Section
 
 # Tuned on the dev half of tests/retrieve/queries.jsonl alone; LOG.md has the table.
 _GRAM = 0.25  # a pair of letters in common, against a morpheme in common
 _BODY = 0.35  # the best passage of a topic, against its best name
-_STAND_IN = 0.45  # a word near in meaning or spelling, against the word itself
+_MEANING = 0.45  # a word near in meaning, against the word itself
+_SPELLING = 0.7  # a word near in spelling, against the word itself
 _NEAR = 0.86  # cosine from which Kiwi's neighbours are taken
-_CONFIDENT = 0.35  # share of the query's information that the best topic must explain
+# An answer is confident when score + _COVER * coverage reaches _CONFIDENT: a strong match of few words or a good
+# match of most words.
+_COVER, _CONFIDENT = 6.0, 11.5
 _HITS = 60
 _SNIPPET = 120
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A search term, how far it counts (1 for the person's own word), and the typing errors allowed in it."""
+    """A search term and how far it counts (1 for the person's own word)."""
 
     text: str
     factor: float = 1.0
-    distance: int = 0
 
 
 class Lexical:
@@ -38,14 +43,15 @@ class Lexical:
     def __init__(self, sections: Iterable[Section], cache: Path | None = None) -> None:
         self._sections = {section.id: section for section in sections}
         self.tokens = Tokens(term for section in self._sections.values() for term in section.terms)
-        self._index = open_index(list(self._sections.values()), self.tokens, cache)
-        self._schema = self._index.schema
-        self._searcher = self._index.searcher()
+        index, vocabulary = open_index(list(self._sections.values()), self.tokens, cache)
+        self._vocabulary = {letters(term): term for term in vocabulary}
+        self._schema = index.schema
+        self._searcher = index.searcher()
 
     def search(self, query: str, k: int = 8, lang: Lang | None = None) -> list[Passage]:
         """Up to `k` passages, the best section of each topic; `lang` fixes the language of their text."""
         ranked = self.ranked(query, k, lang)
-        return ranked if ranked and self.coverage(query, ranked[0].topic) >= _CONFIDENT else []
+        return ranked if ranked and self.confidence(query, ranked[0]) >= _CONFIDENT else []
 
     def ranked(self, query: str, k: int = 8, lang: Lang | None = None) -> list[Passage]:
         """As `search`, without asking whether the best is good enough."""
@@ -55,6 +61,15 @@ class Lexical:
         scores = {t: names.get(t, (0.0, ""))[0] + _BODY * bodies.get(t, (0.0, ""))[0] for t in {*names, *bodies}}
         best = sorted(scores, key=lambda topic: (-scores[topic], topic))[:k]
         return [self._passage(t, scores[t], bodies.get(t, (0.0, ""))[1], terms, lang) for t in best]
+
+    def confidence(self, query: str, best: Passage) -> float:
+        """How sure the best passage is the subject: its score and how much of the query its topic explains."""
+        return best.score + _COVER * self.coverage(query, best.topic)
+
+    def knows(self, word: str) -> bool:
+        """Whether a word means anything here: some topic has it, or it is in Kiwi's dictionary."""
+        terms = self.tokens(word)
+        return not terms or any(self._frequency(term) or self.tokens.similar(term, 1) for term in terms)
 
     def coverage(self, query: str, topic: str) -> float:
         """Share (0 to 1) of the query's information, in inverse document frequency, that a topic's words explain."""
@@ -68,16 +83,20 @@ class Lexical:
         return [term for token in dict.fromkeys(self.tokens(query)) for term in self._known(token)]
 
     def _known(self, token: str) -> list[Term]:
-        if self._frequency(token):
-            return [Term(token)]
-        if "/" not in token:
-            return [Term(token, _STAND_IN, 1 if len(token) < 8 else 2)] if len(token) > 3 else []
-        return self._neighbours(token)
+        return [Term(token)] if self._frequency(token) else self._stand_ins(token)
 
     @lru_cache(maxsize=4096)  # noqa: B019 (an index lives as long as its process)
-    def _neighbours(self, token: str) -> list[Term]:
+    def _stand_ins(self, token: str) -> list[Term]:
+        """Words that some topic has, near an unknown one in spelling, else in meaning; at most three."""
+        spelt = letters(token)
+        room = 0 if len(spelt) < 6 else 1 if len(spelt) < 10 else 2
+        close = process.extract(
+            spelt, self._vocabulary.keys(), scorer=DamerauLevenshtein.distance, score_cutoff=room, limit=3
+        )
+        if room and close:
+            return [Term(self._vocabulary[other], _SPELLING) for other, _, _ in close]
         near = [(other, cosine) for other, cosine in self.tokens.similar(token) if cosine >= _NEAR]
-        return [Term(other, _STAND_IN * cosine) for other, cosine in near if self._frequency(other)][:3]
+        return [Term(other, _MEANING * cosine) for other, cosine in near if self._frequency(other)][:3]
 
     def _frequency(self, token: str) -> int:
         return int(self._searcher.doc_freq("name", token) + self._searcher.doc_freq("body", token))
@@ -112,8 +131,6 @@ class Lexical:
     def _term(self, field: str, term: Term) -> Any:
         from tantivy import Query
 
-        if term.distance:
-            return Query.fuzzy_term_query(self._schema, field, term.text, distance=term.distance)
         return Query.term_query(self._schema, field, term.text)
 
     def _best(self, query: Any) -> dict[str, tuple[float, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from functools import cached_property
 from importlib.resources import files
@@ -13,6 +14,11 @@ import yaml
 # (열/N fever, 열/V open). XR (root) joins adjectives: 먹먹하다 is tagged either way.
 _CLASSES = {"NN": "N", "NR": "N", "XR": "V", "VV": "V", "VA": "V", "SL": "E", "MA": "M", "SN": "E"}
 _MAX_CHARACTERS = 4000
+
+
+def letters(term: str) -> str:
+    """A term as single letters (jamo), so that a misspelt syllable is one letter away: `오줌/N` -> `ㅇㅗㅈㅜㅁ/N`."""
+    return unicodedata.normalize("NFD", term)
 
 
 class Tokens:

@@ -25,7 +25,7 @@ from mundap.serve.texts import texts
 from mundap.types import Reply
 
 if TYPE_CHECKING:
-    from mundap.chat.engine import Engines
+    from mundap.chat.engines import Engines
 
 # Codes that a validation message may begin with; the rest of the message is for the reader.
 CODES = ("history_too_long", "message_too_long")
@@ -240,7 +240,7 @@ def _invalid(error: RequestValidationError) -> dict[str, object]:
         return error_body("The body is not JSON.", "invalid_request_error", "invalid_json")
     message = str(first["msg"]).removeprefix("Value error, ")
     code = next((code for code in CODES if message.startswith(code)), "invalid_request")
-    place = ".".join(str(part) for part in first["loc"] if part != "body")
+    place = ".".join(str(part) for part in first["loc"] if part != "body")[:100]
     param = place or message.partition(":")[0]
     text = message if message.startswith(param) or not param else f"{param}: {message}"
     return error_body(text, "invalid_request_error", code, param)

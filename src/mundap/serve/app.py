@@ -19,7 +19,7 @@ from mundap.serve.nonce import Nonce
 from mundap.serve.stream import DEADLINE, IN_FLIGHT, Desk
 
 if TYPE_CHECKING:
-    from mundap.chat.engine import Engines
+    from mundap.chat.engines import Engines
 
 GRACE = 10
 

@@ -26,11 +26,22 @@ RETRY_AFTER = "2"
 # What the page needs, found by watching a browser. Everything else that Gradio offers (uploads, file and proxy
 # routes, run history, API description, direct calls) is answered with 404.
 PAGE_PATHS = ("/assets/", "/static/", "/gradio_api/heartbeat/")
-PAGE_NAMES = frozenset({
-    "/", "/config", "/theme.css", "/favicon.ico", "/robots.txt", "/page.js",
-    "/gradio_api/theme.css", "/gradio_api/startup-events", "/gradio_api/queue/join", "/gradio_api/queue/data",
-    "/gradio_api/cancel", "/gradio_api/reset",
-})
+PAGE_NAMES = frozenset(
+    {
+        "/",
+        "/config",
+        "/theme.css",
+        "/favicon.ico",
+        "/robots.txt",
+        "/page.js",
+        "/gradio_api/theme.css",
+        "/gradio_api/startup-events",
+        "/gradio_api/queue/join",
+        "/gradio_api/queue/data",
+        "/gradio_api/cancel",
+        "/gradio_api/reset",
+    }
+)
 
 HEADERS = {
     "x-content-type-options": "nosniff",
@@ -51,7 +62,11 @@ async def refuse(send: Send, status: int, message: str, code: str, headers: Sequ
     """Answer with an error in OpenAI's shape and close the connection, so that an endless body is not read."""
     kind = "server_error" if status >= 500 else "invalid_request_error"
     body = json.dumps(error_body(message, kind, code)).encode()
-    own = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
+    own = [
+        (b"content-type", b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": [*own, *headers]})
     await send({"type": "http.response.body", "body": body})
 
@@ -63,6 +78,7 @@ class Outside:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, as ASGI says."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -105,6 +121,7 @@ class Door:
         self.key = api_key.encode() if api_key else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, as ASGI says."""
         if scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})
         elif scope["type"] != "http" or scope["path"] == "/health":
@@ -127,7 +144,7 @@ class Door:
 
     def _has_key(self, authorization: str) -> bool:
         scheme, _, value = authorization.partition(" ")
-        given = value.strip().encode("utf-8", "surrogateescape")
+        given = value.strip().encode("latin-1")  # As it came: ASGI headers are bytes, read as Latin-1.
         if scheme.lower() == "basic":
             try:
                 given = base64.b64decode(given, validate=True).partition(b":")[2]
@@ -149,6 +166,7 @@ class BodyLimit:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, as ASGI says."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return

@@ -10,18 +10,20 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 # Styles set by Gradio's components are inline; scripts are not allowed to be, except those with the number.
 # Nothing may be loaded from, sent to or framed by another site.
-POLICY = "; ".join((
-    "default-src 'self'",
-    "script-src 'self'{nonce}",
-    "style-src 'self' 'unsafe-inline'",
-    "img-src 'self' data: blob:",
-    "font-src 'self' data:",
-    "connect-src 'self'",
-    "object-src 'none'",
-    "base-uri 'self'",
-    "form-action 'self'",
-    "frame-ancestors 'none'",
-))
+POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self'{nonce}",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'none'",
+    )
+)
 SCRIPT = re.compile(rb"<script(?=[\s>])")
 
 
@@ -32,6 +34,7 @@ class Nonce:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection, as ASGI says."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
         elif scope["path"] == "/" and scope["method"] == "GET":
@@ -41,7 +44,7 @@ class Nonce:
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
         # Asked for uncompressed, because it is changed on its way out.
-        scope = scope | {"headers": [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]}
+        headers = [pair for pair in scope["headers"] if pair[0] != b"accept-encoding"]
         number = secrets.token_hex(16)
         start: Message = {}
         body = bytearray()
@@ -53,7 +56,7 @@ class Nonce:
             else:
                 body.extend(message.get("body", b""))
 
-        await self.app(scope, receive, collect)
+        await self.app({**scope, "headers": headers}, receive, collect)
         # Without quotes around the number: Gradio repeats the page's head inside a JavaScript string.
         page = SCRIPT.sub(b"<script nonce=" + number.encode(), bytes(body))
         MutableHeaders(scope=start)["content-length"] = str(len(page))

@@ -31,7 +31,14 @@ def note(reply: Reply) -> Note:
         "seconds": round(reply.seconds, 1),
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "sources": [
-            {"n": c.n, "title": c.title, "source": c.source, "publisher": c.publisher, "year": c.year, "snippet": c.snippet}
+            {
+                "n": c.n,
+                "title": c.title,
+                "source": c.source,
+                "publisher": c.publisher,
+                "year": c.year,
+                "snippet": c.snippet,
+            }
             for c in reply.citations
         ],
     }
@@ -48,7 +55,7 @@ def brand(lang: Lang) -> str:
     """The name and what it does."""
     words = texts(lang)
     names = f'data-lang="{lang}" data-theme-label="{escape(words["theme_button"])}"'
-    return f'<h1 {names}>{escape(words["title"])}</h1><p>{escape(words["tagline"])}</p>'
+    return f"<h1 {names}>{escape(words['title'])}</h1><p>{escape(words['tagline'])}</p>"
 
 
 def footer(lang: Lang) -> str:
@@ -60,11 +67,13 @@ def card(content: Any, reply: Reply) -> str:
     """The red card of an emergency or crisis, with numbers that dial when touched."""
     words = texts(reply.lang)
     calls = "".join(_call(hotline, words) for hotline in content.hotlines)
-    lists = "".join((
-        _list("", content.ask),
-        _list(words["card_do"], content.do),
-        _list(words["card_dont"], content.dont),
-    ))
+    lists = "".join(
+        (
+            _list("", content.ask),
+            _list(words["card_do"], content.do),
+            _list(words["card_dont"], content.dont),
+        )
+    )
     more = f"<details><summary>{escape(words['card_more'])}</summary>{lists}</details>" if lists else ""
     level = reply.urgency.level.word
     lead = "".join(f"<p>{escape(line)}</p>" for line in _lines(content.call))

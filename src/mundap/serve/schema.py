@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -101,6 +102,16 @@ class ChatRequest(BaseModel):
     n: int | None = None
     tools: list[Any] | None = None
     mundap: Extension = Extension()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _unicode(cls, data: Any) -> Any:
+        # JSON can hold half of a character, which no answer, log or model could be given.
+        try:
+            json.dumps(data if isinstance(data, dict) else None, ensure_ascii=False).encode()
+        except (UnicodeEncodeError, RecursionError):
+            raise ValueError("body: it is nested too deeply or holds half of a Unicode character") from None
+        return data
 
     @field_validator("stop")
     @classmethod

@@ -14,7 +14,7 @@ from mundap.errors import UserError
 from mundap.types import Lang, Message, Profile, Reply
 
 if TYPE_CHECKING:
-    from mundap.chat.engine import Engines
+    from mundap.chat.engines import Engines
 
 log = logging.getLogger("mundap.serve")
 

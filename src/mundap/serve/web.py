@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import gradio as gr
+import gradio as gr  # noqa: TID253 - the page itself; app.py imports it only when a page is served
 from fastapi import FastAPI
 
 from mundap.serve import render
@@ -26,8 +26,12 @@ STORE = "mundap"
 # Per component, the properties that hold words. The layout is built from this table, and so is the language switch.
 WORDS: dict[str, Callable[[Words], dict[str, Any]]] = {
     "theme": lambda t: {"value": "◐"},
-    "chat": lambda t: {"label": t["chat_label"], "placeholder": t["welcome"], "watermark": t["watermark"],
-                       "examples": [{"text": e["text"], "display_text": e["text"]} for e in t["examples"]]},
+    "chat": lambda t: {
+        "label": t["chat_label"],
+        "placeholder": t["welcome"],
+        "watermark": t["watermark"],
+        "examples": [{"text": e["text"], "display_text": e["text"]} for e in t["examples"]],
+    },
     "ask": lambda t: {"label": t["ask_label"], "placeholder": t["ask_placeholder"]},
     "send": lambda t: {"value": t["send"]},
     "stop": lambda t: {"value": t["stop"]},
@@ -124,8 +128,12 @@ def _top(parts: Parts) -> None:
     with gr.Row(elem_id="top"):
         parts["brand"] = _html(render.brand(START), elem_id="brand")
         parts["lang"] = gr.Radio(
-            [("한국어", "ko"), ("English", "en")], value=START, label=texts(START)["language_label"],
-            show_label=False, container=False, elem_id="lang",
+            [("한국어", "ko"), ("English", "en")],
+            value=START,
+            label=texts(START)["language_label"],
+            show_label=False,
+            container=False,
+            elem_id="lang",
         )
         parts["theme"] = gr.Button(elem_id="theme", size="sm", variant="secondary", **words("theme"))
     parts["notice"] = _html(render.notice(START), elem_id="notice")
@@ -133,17 +141,35 @@ def _top(parts: Parts) -> None:
 
 def _talk(parts: Parts) -> None:
     parts["chat"] = gr.Chatbot(
-        elem_id="chat", height="100%", editable="user", buttons=["copy"], layout="bubble", show_label=False,
-        container=False, sanitize_html=True, allow_tags=False, latex_delimiters=[], allow_file_downloads=False,
-        group_consecutive_messages=False, feedback_options=("Like", "Dislike"), **words("chat"),
+        elem_id="chat",
+        height="100%",
+        editable="user",
+        buttons=["copy"],
+        layout="bubble",
+        show_label=False,
+        container=False,
+        sanitize_html=True,
+        allow_tags=False,
+        latex_delimiters=[],
+        allow_file_downloads=False,
+        group_consecutive_messages=False,
+        feedback_options=("Like", "Dislike"),
+        **words("chat"),
     )
     parts["card"] = _html("", elem_id="card")
     parts["status"] = _html(render.say(""), elem_id="status")
     _feedback(parts)
     with gr.Row(elem_id="composer"):
         parts["ask"] = gr.Textbox(
-            elem_id="ask", lines=1, max_lines=6, max_length=MESSAGE_CHARS, show_label=False, container=False,
-            autofocus=True, scale=1, **words("ask"),
+            elem_id="ask",
+            lines=1,
+            max_lines=6,
+            max_length=MESSAGE_CHARS,
+            show_label=False,
+            container=False,
+            autofocus=True,
+            scale=1,
+            **words("ask"),
         )
         parts["send"] = gr.Button(elem_id="send", variant="primary", scale=0, min_width=76, **words("send"))
         parts["stop"] = gr.Button(elem_id="stop", variant="stop", scale=0, min_width=76, visible=False, **words("stop"))
@@ -158,7 +184,13 @@ def _feedback(parts: Parts) -> None:
         parts["feedback_title"] = _html("", elem_id="feedback-title")
         parts["reasons"] = gr.CheckboxGroup(elem_id="reasons", show_label=False, container=False, **words("reasons"))
         parts["comment"] = gr.Textbox(
-            elem_id="comment", lines=1, max_lines=3, max_length=1000, show_label=False, container=False, **words("comment")
+            elem_id="comment",
+            lines=1,
+            max_lines=3,
+            max_length=1000,
+            show_label=False,
+            container=False,
+            **words("comment"),
         )
         with gr.Row():
             parts["rate"] = gr.Button(elem_id="rate", size="sm", variant="primary", **words("rate"))
@@ -172,7 +204,10 @@ def _side(parts: Parts, desk: Desk) -> None:
         _people(parts)
         names = desk.engines.names()
         parts["model"] = gr.Radio(
-            [(desk.engines.label(name, START), name) for name in names], value=names[0], elem_id="model", **words("model")
+            [(desk.engines.label(name, START), name) for name in names],
+            value=names[0],
+            elem_id="model",
+            **words("model"),
         )
         parts["vote_count"] = _html("", elem_id="vote-count")
         parts["forget"] = gr.Button(elem_id="forget", size="sm", variant="secondary", visible=False, **words("forget"))
@@ -181,13 +216,21 @@ def _side(parts: Parts, desk: Desk) -> None:
 def _people(parts: Parts) -> None:
     parts["person"] = gr.Radio(person_choices(None, START), value=NOBODY, elem_id="person", **words("person"))
     with gr.Row(elem_id="add-person"):
-        parts["new_person"] = gr.Textbox(elem_id="new-person", max_length=20, scale=1, min_width=100, **words("new_person"))
-        parts["add_person"] = gr.Button(elem_id="add", size="sm", variant="secondary", scale=0, min_width=60, **words("add_person"))
+        parts["new_person"] = gr.Textbox(
+            elem_id="new-person", max_length=20, scale=1, min_width=100, **words("new_person")
+        )
+        parts["add_person"] = gr.Button(
+            elem_id="add", size="sm", variant="secondary", scale=0, min_width=60, **words("add_person")
+        )
     parts["person_status"] = _html(render.say(""), elem_id="person-status")
     with gr.Column(visible=False, elem_id="form") as parts["form"]:
         with gr.Row():
-            parts["age"] = gr.Number(elem_id="age", minimum=0, maximum=130, precision=0, value=None, min_width=90, **words("age"))
-            parts["weeks"] = gr.Number(elem_id="weeks", minimum=0, maximum=45, precision=0, value=None, min_width=90, **words("weeks"))
+            parts["age"] = gr.Number(
+                elem_id="age", minimum=0, maximum=130, precision=0, value=None, min_width=90, **words("age")
+            )
+            parts["weeks"] = gr.Number(
+                elem_id="weeks", minimum=0, maximum=45, precision=0, value=None, min_width=90, **words("weeks")
+            )
         parts["sex"] = gr.Radio(value=NOBODY, elem_id="sex", **words("sex"))
         parts["nursing"] = gr.Checkbox(elem_id="nursing", **words("nursing"))
         for name in ("conditions", "medicines", "allergies"):
@@ -200,31 +243,63 @@ def _people(parts: Parts) -> None:
 
 def theme() -> gr.themes.Base:
     """Calm teal on ivory, and a soft dark for the night. System fonts only: nothing is fetched from another site."""
-    font = ["Pretendard", "Apple SD Gothic Neo", "Malgun Gothic", "Noto Sans KR", "Noto Sans CJK KR", "system-ui", "sans-serif"]
+    font = [
+        "Pretendard",
+        "Apple SD Gothic Neo",
+        "Malgun Gothic",
+        "Noto Sans KR",
+        "Noto Sans CJK KR",
+        "system-ui",
+        "sans-serif",
+    ]
     plain = gr.themes.Base(
-        primary_hue=gr.themes.colors.teal, secondary_hue=gr.themes.colors.teal, neutral_hue=gr.themes.colors.stone,
-        radius_size=gr.themes.sizes.radius_lg, text_size=gr.themes.sizes.text_md, font=font, font_mono=["monospace"],
+        primary_hue=gr.themes.colors.teal,
+        secondary_hue=gr.themes.colors.teal,
+        neutral_hue=gr.themes.colors.stone,
+        radius_size=gr.themes.sizes.radius_lg,
+        text_size=gr.themes.sizes.text_md,
+        font=font,
+        font_mono=["monospace"],
     )
     return plain.set(
-        body_background_fill="#faf7f0", body_background_fill_dark="#14191a",
-        background_fill_primary="#fffdf9", background_fill_primary_dark="#1b2223",
-        background_fill_secondary="#f4efe5", background_fill_secondary_dark="#202829",
-        block_background_fill="#fffdf9", block_background_fill_dark="#1b2223",
-        body_text_color="#21302f", body_text_color_dark="#e4e9e6",
-        body_text_color_subdued="#5b6866", body_text_color_subdued_dark="#a3b0ad",
-        border_color_primary="#e2dac9", border_color_primary_dark="#334041",
-        block_border_color="#e2dac9", block_border_color_dark="#334041",
-        button_primary_background_fill="#0f6b63", button_primary_background_fill_hover="#0b554f",
-        button_primary_background_fill_dark="#4fb8ab", button_primary_background_fill_hover_dark="#6bcabe",
-        button_secondary_background_fill="#f0eadd", button_secondary_background_fill_hover="#e7dfcd",
-        button_secondary_background_fill_dark="#263031", button_secondary_background_fill_hover_dark="#324041",
-        checkbox_label_background_fill="#f6f1e7", checkbox_label_background_fill_hover="#efe8d9",
-        checkbox_label_background_fill_dark="#222b2c", checkbox_label_background_fill_hover_dark="#2c3738",
-        checkbox_label_background_fill_selected="#cfe8e2", checkbox_label_background_fill_selected_dark="#1f4a45",
-        checkbox_background_color_selected="#0f6b63", checkbox_background_color_selected_dark="#4fb8ab",
-        button_primary_text_color="#ffffff", button_primary_text_color_dark="#0d1a19",
-        input_background_fill="#ffffff", input_background_fill_dark="#182021",
-        color_accent_soft="#dcefeb", color_accent_soft_dark="#1f3b39",
+        body_background_fill="#faf7f0",
+        body_background_fill_dark="#14191a",
+        background_fill_primary="#fffdf9",
+        background_fill_primary_dark="#1b2223",
+        background_fill_secondary="#f4efe5",
+        background_fill_secondary_dark="#202829",
+        block_background_fill="#fffdf9",
+        block_background_fill_dark="#1b2223",
+        body_text_color="#21302f",
+        body_text_color_dark="#e4e9e6",
+        body_text_color_subdued="#5b6866",
+        body_text_color_subdued_dark="#a3b0ad",
+        border_color_primary="#e2dac9",
+        border_color_primary_dark="#334041",
+        block_border_color="#e2dac9",
+        block_border_color_dark="#334041",
+        button_primary_background_fill="#0f6b63",
+        button_primary_background_fill_hover="#0b554f",
+        button_primary_background_fill_dark="#4fb8ab",
+        button_primary_background_fill_hover_dark="#6bcabe",
+        button_secondary_background_fill="#f0eadd",
+        button_secondary_background_fill_hover="#e7dfcd",
+        button_secondary_background_fill_dark="#263031",
+        button_secondary_background_fill_hover_dark="#324041",
+        checkbox_label_background_fill="#f6f1e7",
+        checkbox_label_background_fill_hover="#efe8d9",
+        checkbox_label_background_fill_dark="#222b2c",
+        checkbox_label_background_fill_hover_dark="#2c3738",
+        checkbox_label_background_fill_selected="#cfe8e2",
+        checkbox_label_background_fill_selected_dark="#1f4a45",
+        checkbox_background_color_selected="#0f6b63",
+        checkbox_background_color_selected_dark="#4fb8ab",
+        button_primary_text_color="#ffffff",
+        button_primary_text_color_dark="#0d1a19",
+        input_background_fill="#ffffff",
+        input_background_fill_dark="#182021",
+        color_accent_soft="#dcefeb",
+        color_accent_soft_dark="#1f3b39",
     )
 
 

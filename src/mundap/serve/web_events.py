@@ -36,7 +36,9 @@ class Settings:
 
 def plain(chat: Sequence[Mapping[str, Any]] | None) -> Chat:
     """The conversation as roles and texts, whatever form the browser sent it in."""
-    return [{"role": m["role"], "content": _text(m["content"])} for m in chat or () if m["role"] in ("user", "assistant")]
+    return [
+        {"role": m["role"], "content": _text(m["content"])} for m in chat or () if m["role"] in ("user", "assistant")
+    ]
 
 
 def _text(content: Any) -> str:
@@ -61,7 +63,13 @@ class Talk:
             return
         chat = [*chat, {"role": "user", "content": text}]
         notes = notes[: sum(message["role"] == "assistant" for message in chat)]
-        yield {"chat": chat, "ask": "", "busy": True, "notes": notes, "status": render.say(words["thinking"], busy=True)}
+        yield {
+            "chat": chat,
+            "ask": "",
+            "busy": True,
+            "notes": notes,
+            "status": render.say(words["thinking"], busy=True),
+        }
         async for updates in self._answer(chat, notes, chosen):
             yield updates
 
@@ -170,7 +178,9 @@ def person_choices(people: Mapping[str, Any] | None, lang: Lang) -> list[tuple[s
     return [(person_name(person, lang), person) for person in (NOBODY, *KNOWN, *added)]
 
 
-def vote(chat: Chat, notes: Sequence[render.Note], pending: Mapping[str, Any], reasons: list[str], comment: str) -> dict[str, Any]:
+def vote(
+    chat: Chat, notes: Sequence[render.Note], pending: Mapping[str, Any], reasons: list[str], comment: str
+) -> dict[str, Any]:
     """A rating as it is kept in the browser: the question, the answer, what wrote it, and what the person said."""
     index = int(pending["index"])
     answers = [at for at, message in enumerate(chat) if message["role"] == "assistant"]

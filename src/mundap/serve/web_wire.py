@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-import gradio as gr
+import gradio as gr  # noqa: TID253 - the page itself; app.py imports it only when a page is served
 
 from mundap.serve import render
 from mundap.serve.stream import Desk
@@ -68,7 +68,9 @@ def _asking(parts: Parts, talk: Talk) -> list[Any]:
     chosen = [parts[name] for name in ("chat", "notes", "model", "people", "lang")]
     shown = [parts[name] for name in SHOWN]
 
-    async def ask(text: str, chat: Any, notes: Any, model: str, people: Any, lang: str) -> AsyncIterator[dict[Any, Any]]:
+    async def ask(
+        text: str, chat: Any, notes: Any, model: str, people: Any, lang: str
+    ) -> AsyncIterator[dict[Any, Any]]:
         settings = Settings(model, people or {}, _lang(lang))
         async for updates in talk.send(text or "", chat, notes or [], settings):
             yield _updates(parts, updates)
@@ -184,7 +186,9 @@ def _profiles(parts: Parts) -> None:
         # The stored details go with the choice: whom the person means is whose details are used.
         people = _people(people) | {"active": person}
         words = texts(_lang(lang))
-        key = "person_unused" if person == NOBODY else "person_stored" if people["people"].get(person) else "person_empty"
+        key = (
+            "person_unused" if person == NOBODY else "person_stored" if people["people"].get(person) else "person_empty"
+        )
         return show(people, person, _lang(lang), words[key].format(name=person_name(person, _lang(lang))))
 
     def add(name: str, people: Any, lang: str) -> dict[Any, Any]:
@@ -248,16 +252,22 @@ def _languages(blocks: gr.Blocks, parts: Parts, desk: Desk, table: Table) -> Non
         given = {parts[name]: gr.update(**make(texts(lang))) for name, make in table.items()}
         models = [(engines.label(name, lang), name) for name in engines.names()]
         given[parts["model"]] = gr.update(choices=models, **table["model"](texts(lang)))
-        given[parts["person"]] = gr.update(choices=person_choices(_people(people), lang), **table["person"](texts(lang)))
+        given[parts["person"]] = gr.update(
+            choices=person_choices(_people(people), lang), **table["person"](texts(lang))
+        )
         latest = notes[-1] if notes else None
-        return given | _counted(parts, votes, lang) | {
-            parts["brand"]: render.brand(lang),
-            parts["notice"]: render.notice(lang),
-            parts["footer"]: render.footer(lang),
-            parts["sources"]: render.sources(latest, lang),
-            parts["status"]: render.status(latest, lang) if latest else render.say(""),
-            parts["lang_store"]: lang,
-        }
+        return (
+            given
+            | _counted(parts, votes, lang)
+            | {
+                parts["brand"]: render.brand(lang),
+                parts["notice"]: render.notice(lang),
+                parts["footer"]: render.footer(lang),
+                parts["sources"]: render.sources(latest, lang),
+                parts["status"]: render.status(latest, lang) if latest else render.say(""),
+                parts["lang_store"]: lang,
+            }
+        )
 
     def restore(stored: Any, people: Any, votes: Any) -> dict[Any, Any]:
         lang, people = _lang(stored), _people(people)
@@ -270,14 +280,16 @@ def _languages(blocks: gr.Blocks, parts: Parts, desk: Desk, table: Table) -> Non
         form[parts["sex"]] = gr.update(value=form[parts["sex"]], **table["sex"](texts(lang)))
         for name in ("age", "weeks", "nursing", "conditions", "medicines", "allergies"):
             form[parts[name]] = gr.update(value=form[parts[name]], **table[name](texts(lang)))
-        return given | form | {
-            parts["lang"]: lang,
-            parts["form"]: gr.update(visible=person != NOBODY),
-            parts["consent"]: gr.update(value=bool(people["people"].get(person)), **table["consent"](texts(lang))),
-        }
+        return (
+            given
+            | form
+            | {
+                parts["lang"]: lang,
+                parts["form"]: gr.update(visible=person != NOBODY),
+                parts["consent"]: gr.update(value=bool(people["people"].get(person)), **table["consent"](texts(lang))),
+            }
+        )
 
     stores = [parts[name] for name in ("people", "votes")]
     parts["lang"].input(switch, [parts["lang"], *stores, parts["notes"]], worded, **QUIET)
     blocks.load(restore, [parts["lang_store"], *stores], [*worded, parts["lang"], parts["form"]], **QUIET)
-
-

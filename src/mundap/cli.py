@@ -1,0 +1,219 @@
+"""The command line: parse, call, show. Nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from mundap.errors import UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="문답(mundap): from doctors' answers to a Korean medical chatbot you can check. Not a medical device.",
+)
+
+Model = Annotated[str | None, typer.Option("--model", "-m", help="bundled, a .gguf file, or an http URL (none: composed answers).")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="A recipe whose models and chat settings are used.")]
+Override = Annotated[list[str] | None, typer.Option("-o", help="Override one recipe key: chat.retrieve=lexical.")]
+
+
+def main() -> None:
+    """Run the command line; errors a person can act on are one message without a traceback."""
+    try:
+        app(standalone_mode=True)
+    except UserError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted", 130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        raise SystemExit(0) from None
+
+
+@app.command()
+def chat(
+    model: Model = None,
+    ask: Annotated[str | None, typer.Option("--ask", help="One question; - reads it from standard input.")] = None,
+    as_json: AsJson = False,
+    recipe: RecipeFile = None,
+    override: Override = None,
+    age: Annotated[int | None, typer.Option(min=0, max=120, help="Age of the one it is about, in years.")] = None,
+    pregnant_weeks: Annotated[int | None, typer.Option(min=0, max=45, help="Weeks of pregnancy.")] = None,
+    condition: Annotated[list[str] | None, typer.Option(help="A condition, e.g. 당뇨. May be repeated.")] = None,
+    medicine: Annotated[list[str] | None, typer.Option(help="A medicine taken now. May be repeated.")] = None,
+    allergy: Annotated[list[str] | None, typer.Option(help="An allergy. May be repeated.")] = None,
+) -> None:
+    """Talk in the terminal, or get one answer with --ask."""
+    from mundap.chat import terminal
+    from mundap.types import Profile
+
+    profile = Profile(
+        age=age, pregnant_weeks=pregnant_weeks, conditions=tuple(condition or ()),
+        medicines=tuple(medicine or ()), allergies=tuple(allergy or ()),
+    )  # fmt: skip
+    engines = _engines(model, recipe, override)
+    if ask is None:
+        terminal.talk(engines, profile)
+    else:
+        terminal.one(engines, sys.stdin.read() if ask == "-" else ask, profile, as_json)
+
+
+@app.command()
+def serve(
+    model: Model = None,
+    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine need --api-key-from.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 7860,
+    api_key_from: Annotated[str, typer.Option(help="Environment variable that holds the API key.")] = "MUNDAP_API_KEY",
+    insecure: Annotated[bool, typer.Option("--insecure", help="Listen on other addresses without a key.")] = False,
+    page: Annotated[bool, typer.Option("--page/--no-page", help="Serve the web page beside the API.")] = True,
+    recipe: RecipeFile = None,
+    override: Override = None,
+) -> None:
+    """Serve the web page and the OpenAI-compatible API."""
+    import os
+
+    from mundap.serve.app import check_address, run
+
+    api_key = os.environ.get(api_key_from)
+    check_address(host, port, api_key, insecure)
+    run(host, port, _engines(model, recipe, override), api_key, insecure, page=page)
+
+
+@app.command()
+def triage(
+    text: Annotated[str, typer.Argument(help="A text, a file, or - for standard input.")] = "-",
+    as_json: AsJson = False,
+) -> None:
+    """Say how urgent each line is, by which rule, and which number to call."""
+    from mundap.safety import triage as safety
+
+    for row in _rows(text):
+        found = safety.safe_triage(row["text"])
+        shown = {"level": found.level.word, "rules": list(found.rules), "hotlines": list(found.hotlines)}
+        _print(shown if as_json else f"{shown['level']:<10}{' '.join(found.rules):<24}{' '.join(found.hotlines)}")
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="A query, or - for one query a line on standard input.")],
+    k: Annotated[int, typer.Option("-k", min=1, max=50, help="How many topics at most.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Find the topics that fit a question; nothing when nothing fits."""
+    from mundap.knowledge import load
+    from mundap.knowledge.passages import sections
+    from mundap.retrieve.lexical import Lexical
+
+    index = Lexical(sections(load.topics().values()))
+    for row in _rows(query, files=False):
+        found = [_hit(passage) for passage in index.search(row["text"], k)]
+        _print({"query": row["text"], "confident": bool(found), "results": found} if as_json else _table(row["text"], found))
+
+
+@app.command(name="list")
+def list_names(
+    kind: Annotated[str, typer.Argument(help="models, retrievers, templates or topics.")],
+    as_json: AsJson = False,
+) -> None:
+    """List what a recipe or a command can name."""
+    for row in _listed(kind):
+        _print(row if as_json else "  ".join(str(value) for value in row.values()))
+
+
+@app.command()
+def check(recipe: Annotated[Path, typer.Argument(help="A recipe file.")], override: Override = None) -> None:
+    """Find everything that is wrong with a recipe at once."""
+    from mundap import config
+
+    found = config.read(recipe, override or ())
+    typer.echo(f"{recipe}: no problems found. Digest {found.key}")
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is installed, what is missing, and the exact command that mends it."""
+    from mundap import health
+
+    lines = list(health.report())
+    for line in lines:
+        typer.echo(f"{'ok  ' if line.ok else 'MISS'}  {line.name}: {line.detail}")
+    raise typer.Exit(0 if all(line.ok for line in lines if line.needed) else 1)
+
+
+def _engines(model: str | None, recipe: Path | None, override: list[str] | None) -> Any:
+    from mundap import config
+    from mundap.chat.engines import Engines
+
+    found = config.read(recipe, override or ()) if recipe else config.parse({}, "-o", override or ())
+    return Engines(model, found)
+
+
+def _rows(text: str, files: bool = True) -> Iterator[dict[str, str]]:
+    """`{"text": …}` for each line of standard input or a file (JSON objects or plain text), or for the text itself."""
+    if text != "-" and not (files and _is_file(text)):
+        yield {"text": text}
+        return
+    stream = sys.stdin if text == "-" else Path(text).open(encoding="utf-8", errors="replace")
+    with stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield {"text": _text_of(line.rstrip("\n"), number)}
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def _text_of(line: str, number: int) -> str:
+    if not line.lstrip().startswith("{"):
+        return line
+    try:
+        text = json.loads(line)["text"]
+    except (ValueError, KeyError, RecursionError, TypeError) as error:
+        raise UserError(f'line {number}: expected {{"text": "…"}}, found {line[:80]!r}') from error
+    return text if isinstance(text, str) else str(text)
+
+
+def _hit(passage: Any) -> dict[str, Any]:
+    return {
+        "topic": passage.topic, "title": passage.title, "title_en": passage.title_en, "section": passage.section,
+        "score": passage.score, "snippet": passage.snippet, "source": passage.source,
+    }  # fmt: skip
+
+
+def _table(query: str, found: list[dict[str, Any]]) -> str:
+    if not found:
+        return f"{query}: nothing found that fits"
+    return "\n".join(f"{hit['score']:>7.2f}  {hit['title']} ({hit['topic']}/{hit['section']})  {hit['snippet']}" for hit in found)
+
+
+def _listed(kind: str) -> list[dict[str, str]]:
+    from mundap import prompts, registry
+    from mundap.knowledge import load
+
+    if kind == "topics":
+        return [{"topic": t.id, "title": t.title.ko, "title_en": t.title.en, "kind": t.kind} for t in load.topics().values()]
+    if kind == "templates":
+        return [{"name": name} for name in prompts.template_names()]
+    return [{"name": name} for name in registry.names(kind)]
+
+
+def _print(value: dict[str, Any] | str) -> None:
+    typer.echo(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"mundap: {message}", err=True)
+    raise SystemExit(code)
