@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -68,27 +69,32 @@ def read(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 
 
 def parse(raw: Any, where: str, overrides: Sequence[str] = ()) -> Recipe:
-    """Check a recipe given as plain data; `where` names it in errors."""
+    """Check a recipe given as plain data, which is left as it is; `where` names it in errors."""
     if not isinstance(raw, dict):
         raise ConfigError(where, [f"expected keys and values, found {type(raw).__name__}"])
+    raw = deepcopy(raw)
     problems = [problem for override in overrides for problem in _override(raw, override)]
     try:
         recipe = Recipe.model_validate(raw)
     except ValidationError as error:
-        raise ConfigError(where, problems + [_problem(raw, each) for each in error.errors()]) from error
-    problems += _names(recipe)
+        problems += [_problem(each) for each in error.errors()]
+    problems += _names(raw)
     if problems:
         raise ConfigError(where, problems)
     return recipe
 
 
 def _load(path: Path) -> Any:
+    """A file's plain data. PyYAML's C loader, faster, would end the process at deep nesting."""
     try:
-        return yaml.load(path.read_text("utf-8"), Loader=yaml.CSafeLoader) or {}
+        raw = yaml.load(path.read_text("utf-8"), Loader=yaml.SafeLoader)
     except FileNotFoundError as error:
         raise UserError(f"no recipe {path}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(str(path), [f"not valid YAML: {' '.join(str(error).split())}"]) from error
+    return {} if raw is None else raw
 
 
 def _override(raw: dict[str, Any], text: str) -> list[str]:
@@ -102,7 +108,10 @@ def _override(raw: dict[str, Any], text: str) -> list[str]:
         node = node.setdefault(parent, {}) if isinstance(node, dict) else None
     if not isinstance(node, dict):
         return [f"-o {text!r}: {path.rpartition('.')[0]} is not a section"]
-    node[last] = _value(value)
+    try:
+        node[last] = _value(value)
+    except (yaml.YAMLError, RecursionError) as error:
+        return [f"-o {text!r}: the value is not valid YAML: {' '.join(str(error).split())}"]
     return []
 
 
@@ -110,10 +119,10 @@ def _value(text: str) -> Any:
     try:
         return float(text) if any(mark in text for mark in ".eE") else int(text)
     except ValueError:
-        return yaml.load(text, Loader=yaml.CSafeLoader)
+        return yaml.load(text, Loader=yaml.SafeLoader)
 
 
-def _problem(raw: Mapping[str, Any], error: Any) -> str:
+def _problem(error: Any) -> str:
     """One pydantic error as a sentence with the place, the value and, for an unknown key, the closest known one."""
     *parents, last = error["loc"]
     place = ".".join(str(part) for part in error["loc"])
@@ -129,17 +138,27 @@ def _known(parents: Sequence[Any]) -> list[str]:
     return list(model.model_fields)
 
 
-def _names(recipe: Recipe) -> list[str]:
-    """Names that nothing is registered under."""
-    problems = []
-    wanted = [(f"models.{name}", "models", use.use) for name, use in recipe.models.items()]
-    wanted.append(("chat.retrieve", "retrievers", recipe.chat.retrieve))
-    for place, kind, name in wanted:
-        try:
+def _names(raw: Mapping[str, Any]) -> list[str]:
+    """Names that nothing is registered under; read from plain data, so that they are found beside other problems."""
+    models, chat = _section(raw, "models"), _section(raw, "chat")
+    wanted = [(f"models.{name}.use", "models", _section(models, name).get("use")) for name in models]
+    wanted.append(("chat.retrieve", "retrievers", chat.get("retrieve")))
+    problems = [_unknown(*each) for each in wanted]
+    model, known = chat.get("model"), [*map(str, models), *registry.names("models")]
+    if isinstance(model, str) and model not in known:
+        problems.append(f"chat.model: no model {model!r}{registry.did_you_mean(model, known)}")
+    return [problem for problem in problems if problem]
+
+
+def _section(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = raw.get(key)
+    return found if isinstance(found, dict) else {}
+
+
+def _unknown(place: str, kind: str, name: Any) -> str:
+    try:
+        if isinstance(name, str):
             registry.check(kind, name)
-        except UnknownName as error:
-            problems.append(f"{place}: {error}")
-    model = recipe.chat.model
-    if model is not None and model not in recipe.models and model not in registry.names("models"):
-        problems.append(f"chat.model: no model {model!r}{registry.did_you_mean(model, recipe.models)}")
-    return problems
+    except UnknownName as error:
+        return f"{place}: {error}"
+    return ""

@@ -16,7 +16,13 @@ from mundap.registry import did_you_mean
 from mundap.types import Lang, Message, Role
 
 # Markers by which text could pretend to be a turn, a template's heading or the end of the sources.
-_CONTROL = re.compile(r"<\|[^|<>]{0,40}\|>|</?(?:sources|s|system|user|assistant)>|\[/?INST\]|^\s*#{2,}\s*\S+:", re.IGNORECASE | re.MULTILINE)
+# Possessive and bounded repeats keep this linear on hostile text.
+_CONTROL = re.compile(
+    r"<[|｜][^|｜<>]{0,40}[|｜]>|\[\|\w{1,20}\|\]"
+    r"|<\s{0,3}/?\s{0,3}(?:sources|s|system|user|assistant|bos|eos|(?:start|end)_of_turn)\s{0,3}>"
+    r"|\[/?INST\]|<</?SYS>>|(?<!#)#{2,}+\s{0,3}[^\s#:：]{1,40}\s{0,3}[:：]",
+    re.IGNORECASE,
+)
 # Characters of earlier conversation that go into a prompt; small models have 2,048 tokens in all.
 _HISTORY = 1200
 

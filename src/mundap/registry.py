@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from inspect import signature
+from typing import Any, cast
 
 from mundap.errors import MissingExtra, UnknownName, UserError
 
@@ -37,11 +38,10 @@ def create(kind: str, name: str, **config: Any) -> Any:
     """
     factory = find(kind, name)
     try:
-        return factory(**config)
+        signature(factory).bind(**config)
     except TypeError as error:
-        if error.__traceback__ is None or error.__traceback__.tb_next is None:
-            raise UserError(f"{kind[:-1]} {name!r} does not take that: {error}") from error
-        raise
+        raise UserError(f"{kind[:-1]} {name!r} does not take that: {error}{_takes(factory, config)}") from error
+    return _load(lambda: factory(**config), f"{kind[:-1]} {name!r}")
 
 
 def check(kind: str, name: str) -> None:
@@ -55,10 +55,10 @@ def find(kind: str, name: str) -> Factory:
     check(kind, name)
     plugin = _plugins(kind).get(name)
     if plugin is not None:
-        return _load(plugin.load, f"{kind[:-1]} {name!r}")
+        return cast(Factory, _load(plugin.load, f"{kind[:-1]} {name!r}"))
     target = _built_in(kind)[name]
     module, _, attribute = target.partition(":")
-    return _load(lambda: getattr(import_module(module), attribute), f"{kind[:-1]} {name!r}")
+    return cast(Factory, _load(lambda: getattr(import_module(module), attribute), f"{kind[:-1]} {name!r}"))
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -79,8 +79,18 @@ def _plugins(kind: str) -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=f"mundap.{kind}")}
 
 
-def _load(load: Callable[[], Factory], what: str) -> Factory:
+def _takes(factory: Factory, config: Mapping[str, Any]) -> str:
+    known = [key for key in signature(factory).parameters if key != "self"]
+    unknown = [key for key in config if key not in known]
+    return did_you_mean(unknown[0], known) if unknown else f". Known: {', '.join(known)}"
+
+
+def _load(load: Callable[[], Any], what: str) -> Any:
+    """What `load` makes. A package missing on the way is the user's to install; a missing part of mundap is a bug."""
     try:
         return load()
     except ModuleNotFoundError as error:
-        raise MissingExtra(f"{what} needs the package {error.name!r}: pip install {error.name}") from error
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "mundap"):
+            raise
+        raise MissingExtra(f"{what} needs the package {package!r}: pip install {package}") from error

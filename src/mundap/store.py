@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import blake2b
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, TextIO
 
 from mundap.errors import UserError
@@ -36,12 +36,22 @@ def read_lines(stream: Iterable[str], where: str) -> Iterator[dict[str, Any]]:
 def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
     """The objects of a JSON-lines file, one at a time. Raises `UserError` for a missing or broken file."""
     try:
-        with path.open(encoding="utf-8") as stream:
-            yield from read_lines(stream, str(path))
+        stream = path.open("rb")
     except FileNotFoundError as error:
         raise UserError(f"no file {path}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    with stream:
+        yield from read_lines(_decoded(stream, path), str(path))
+
+
+def _decoded(stream: Iterable[bytes], path: Path) -> Iterator[str]:
+    for number, line in enumerate(stream, 1):
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            where = f"{path}, line {number}: not UTF-8 at byte {error.start} of the line"
+            raise UserError(f"{where}; save the file as UTF-8") from error
 
 
 def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
@@ -53,24 +63,28 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]]) -> int:
     return count
 
 
-class replacing:  # noqa: N801 (a context manager reads as a verb)
-    """`with replacing(path) as stream`: the file changes only when the block ends without an error."""
+class replacing:
+    """`with replacing(path) as stream`: the file changes only when the block ends without an error.
+
+    Lone surrogates, which UTF-8 cannot hold, are written as JSON would escape them.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def __enter__(self) -> TextIO:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle, self.temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-        self.stream = os.fdopen(handle, "w", encoding="utf-8")
+        self.temporary = self.path.with_name(f".{self.path.name}.{token_hex(4)}")
+        self.stream = self.temporary.open("x", encoding="utf-8", errors="backslashreplace", newline="\n")
         return self.stream
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.stream.flush()
-            os.fsync(self.stream.fileno())
-        self.stream.close()
-        if kind is None:
-            os.replace(self.temporary, self.path)
-        else:
-            os.unlink(self.temporary)
+        try:
+            with self.stream:
+                if kind is None:
+                    self.stream.flush()
+                    os.fsync(self.stream.fileno())
+            if kind is None:
+                os.replace(self.temporary, self.path)
+        finally:
+            self.temporary.unlink(missing_ok=True)

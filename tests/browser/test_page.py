@@ -147,14 +147,14 @@ def test_retry_edit_follow_up_and_new(visit: Visit, fake: Live, shot: Shot) -> N
     expect(page.locator("#chat .option")).to_have_text("언제 시작됐나요?")
     shot(page, "answer")
     before = len(engine.asked)
-    page.get_by_label("다시 시도").click()
+    page.get_by_label("다시 답하기").click()
     expect.set_options(timeout=5000)
     page.wait_for_timeout(800)
     assert len(engine.asked) == before + 1
     assert [m.content for m in engine.asked[-1][0]] == ["하나"]
-    page.get_by_label("편집").first.click()
+    page.get_by_label("고치기").first.click()
     page.locator("#chat textarea").fill("둘로 고침")
-    page.get_by_label("제출").click()
+    page.locator("#chat").get_by_label("보내기").click()
     expect(page.locator("#chat .message.bot")).to_contain_text("둘로 고침 문장1입니다.")
     finished(page)
     assert [words.strip() for words in asked(page)] == ["둘로 고침"]
@@ -171,7 +171,7 @@ def test_copy_carries_the_ai_notice(visit: Visit, fake: Live) -> None:
     page = visit(fake, permissions=["clipboard-read", "clipboard-write"])
     ask(page, "복사")
     finished(page)
-    page.locator("#chat .message-buttons-left").get_by_label("Copy message").click()
+    page.locator("#chat .message-buttons-left").get_by_label("답변 복사").click()
     page.wait_for_timeout(200)
     copied = page.evaluate("navigator.clipboard.readText()")
     assert "복사 문장1입니다." in copied
@@ -183,7 +183,7 @@ def test_failures_are_told_with_the_number_to_call(visit: Visit, fake: Live) -> 
     model(page, "broken")
     ask(page, "고장")
     expect(page.locator("#chat .message.bot")).to_contain_text("119")
-    assert "secret" not in page.content()
+    assert "inner detail" not in page.content()
     expect(page.locator("#send")).to_be_visible()
 
 

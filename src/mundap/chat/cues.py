@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -51,6 +51,19 @@ def read(text: str, lang: Lang) -> Cues:
     )
 
 
+def bare(text: str, lang: Lang) -> str:
+    """A message without the words of its intent, person and time: what is left is its subject, if it has one."""
+    table = _table(lang)
+    without_time = table.without("facts", text.lower(), only=("onset",))
+    return table.without("follow_up", table.without("groups", table.without("intents", without_time)))
+
+
+def impersonal(text: str, lang: Lang) -> str:
+    """A message without the words that say who it is about, so that they do not decide what it is about."""
+    kept = [word for word in text.split() if not set(raw()["people"]) & set(_table(lang).matches("groups", word.lower()))]
+    return " ".join(kept)
+
+
 def language(text: str, otherwise: Lang = "ko") -> Lang:
     """Korean as soon as there is Hangul, English when there are only Latin letters, else `otherwise`."""
     if _HANGUL.search(text):
@@ -79,6 +92,12 @@ class _Table:
     def matches(self, section: str, text: str) -> Iterator[str]:
         """Names of the section whose pattern is in the text, in the file's order."""
         return (name for name, pattern in self._patterns[section].items() if pattern.search(text))
+
+    def without(self, section: str, text: str, only: Collection[str] = ()) -> str:
+        """The text with everything taken out that the section's patterns (or those of these names only) match."""
+        for name, pattern in self._patterns[section].items():
+            text = pattern.sub(" ", text) if not only or name in only else text
+        return text
 
     def has(self, section: str, text: str) -> bool:
         """Whether anything of the section is in the text."""

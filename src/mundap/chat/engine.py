@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from mundap.chat import compose, cues, grounded
 from mundap.chat.phrases import say
@@ -75,7 +77,7 @@ class Engine:
         try:
             yield from self._answer(history, said, profile, lang, urgency)
         except Exception as error:  # a person must never be left with nothing
-            _LOG.error("turn failed: %s", type(error).__name__)
+            _LOG.error("turn failed: %s at %s", type(error).__name__, _place(error))
             yield from _fixed(say("failed", lang), urgency, finish="error")
 
     def _answer(
@@ -100,18 +102,22 @@ class Engine:
         cue = cues.read(text, lang)
         if not text:
             return say("empty", lang)
-        topics = self._subjects.of(said, cue, lang)
+        subject = self._subjects.of(said, lang)
         unknown = self._subjects.unknown_medicine(text, lang)
         if cue.social and urgency.level == Level.ROUTINE:
             return say(f"social.{cue.social}", lang)
-        if not topics:
+        if not subject.topics:
             return self._nothing(cue.department, unknown, lang, urgency)
+        told = [cues.read(line, lang) for line in said]
+        adds = subject.leans and cue.intent == "help"
         return Question(
             text=text,
+            said=" ".join(said),
             lang=lang,
-            topics=topics,
-            cues=cue,
-            person=person(profile, [cues.read(line, lang) for line in said]),
+            topics=subject.topics,
+            cues=replace(cue, intent=told[-2].intent) if adds and cue.groups else cue,
+            more=adds and not cue.groups,
+            person=person(profile, told),
             level=urgency.level,
             said_before="\n".join(line.content for line in history if line.role == "assistant"),
             unknown_medicine=unknown,
@@ -142,6 +148,12 @@ class Engine:
 def clean(text: str) -> str:
     """Text that can be encoded: lone surrogates and invisible characters that could hide words are removed."""
     return visible(text).strip()
+
+
+def _place(error: BaseException) -> str:
+    """File and line at which an error arose; its message is left out because it could quote the person."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{Path(frame.filename).name}:{frame.lineno}"
 
 
 def _urgent(urgency: Urgency, lang: Lang) -> list[str]:

@@ -59,12 +59,14 @@ def make(question: Question) -> list[Part]:
 def when_to_go(question: Question) -> list[Part]:
     """Red flags, when to see a doctor, and which department."""
     topic, lang = question.topic, question.lang
-    today = Part(say("heading.today", lang), topic.see_doctor.today[lang], topic.id, 3, True, 1, 2, inline=True)
-    return [
+    parts = [
         Part(say("heading.go_now", lang), topic.go_now[lang], topic.id, 1, True, 2, 3, inline=True),
-        today,
-        Part(say("department", lang, departments=_departments(question)), priority=2, needed=True),
+        Part(say("heading.today", lang), topic.see_doctor.today[lang], topic.id, 3, True, 1, 2, inline=True),
     ]
+    if question.cues.intent != "department":
+        key = "consult" if topic.kind == "medicine" else "department"
+        parts.append(Part(say(key, lang, departments=_departments(question)), priority=2, needed=True))
+    return parts
 
 
 def _opening(question: Question) -> Iterator[Part]:
@@ -106,7 +108,7 @@ def _same_family(allergy: str, topic: Topic) -> bool:
 def _interactions(question: Question, topic: Topic) -> Iterator[Part]:
     if topic.medicine is None:
         return
-    asked = f"{question.text.lower()} {question.person.words}"
+    asked = f"{question.said.lower()} {question.person.words}"
     lang = question.lang
     for interaction in topic.medicine.interactions:
         if mentions(asked, interaction.words, exclude=_medicine_names(topic)):
@@ -144,7 +146,9 @@ def _medicine_names(topic: Topic) -> tuple[str, ...]:
 
 def _next_step(question: Question) -> Iterator[Part]:
     intent, topic, lang = question.cues.intent, question.topic, question.lang
-    if intent == "department":
+    if question.more:
+        text = say("again", lang, title=topic.title[lang])
+    elif intent == "department":
         text = say("next.department", lang, departments=_departments(question))
     elif intent == "dose":
         yield Part(say("next.dose", lang), priority=0, needed=True)
@@ -168,7 +172,11 @@ def _next_step(question: Question) -> Iterator[Part]:
 
 def _body(question: Question) -> Iterator[Part]:
     topic, lang = question.topic, question.lang
-    yield Part(topic.summary[lang], topic=topic.id, priority=4, needed=topic.kind == "medicine")
+    if topic.summary[lang] not in question.said_before:
+        yield Part(topic.summary[lang], topic=topic.id, priority=4, needed=topic.kind == "medicine")
+    if question.more:
+        yield from _more(question)
+        return
     yield from _BODIES.get(question.cues.intent, _help)(question)
 
 
@@ -178,9 +186,20 @@ def _help(question: Question) -> Iterator[Part]:
         yield from _about_medicine(question)
         return
     heading = "steps" if topic.kind == "first_aid" else "self_care"
-    at_least, at_most = (3, 8) if topic.kind == "first_aid" else (1, 3)
-    rest = _fresh(question, topic.self_care, skip=1)
-    yield Part(say(f"heading.{heading}", lang), rest, topic.id, 3, topic.kind == "first_aid", at_least, at_most)
+    # The steps of first aid go together; the second line of mental health names the numbers to call.
+    at_least, at_most = {"first_aid": (3, 8), "mental_health": (1, 4)}.get(topic.kind, (1, 3))
+    needed = topic.kind in ("first_aid", "mental_health")
+    rest = topic.self_care[lang][1:] if needed else _fresh(question, topic.self_care, skip=1)
+    yield Part(say(f"heading.{heading}", lang), rest, topic.id, 2 if needed else 3, needed, at_least, at_most)
+
+
+def _more(question: Question) -> Iterator[Part]:
+    """What earlier answers left out, for a message that only added a fact."""
+    topic, lang = question.topic, question.lang
+    yield Part(say("heading.this_week", lang), topic.see_doctor.this_week[lang], topic.id, 2, inline=True)
+    yield _list(question, "self_care", topic.self_care, priority=3)
+    yield _list(question, "causes", topic.causes, priority=4)
+    yield Part(say("heading.tell", lang), topic.tell[lang], topic.id, 3, inline=True)
 
 
 def _cause(question: Question) -> Iterator[Part]:
@@ -263,12 +282,13 @@ def _for_person(question: Question) -> Iterator[Part]:
     """A line for each thing known about the person, from the topic where it has one, else a general one."""
     groups: tuple[str, ...] = question.person.groups
     own = {str(group): text[question.lang] for group, text in question.topic.groups.items()}
+    warned = any(True for topic in question.topics for _ in _interactions(question, topic))
     for group in groups[:3]:
         if group in own:
-            yield Part(f"{_as(question, group)}, {own[group]}", topic=question.topic.id, priority=1, needed=True, group=group)
-        elif group in _MEDICINE_GROUPS and question.cues.intent in ("medicine", "dose", "help"):
+            yield Part(f"{_as(question, group)} {own[group]}", topic=question.topic.id, priority=1, needed=True, group=group)
+        elif group in _MEDICINE_GROUPS and question.cues.intent in ("medicine", "dose", "help") and not warned:
             general = say(f"general_group.{group}", question.lang)
-            yield Part(f"{_as(question, group)}, {general}", priority=2, needed=True, group=group)
+            yield Part(f"{_as(question, group)} {general}", priority=2, needed=True, group=group)
 
 
 def _as(question: Question, group: str) -> str:

@@ -12,7 +12,7 @@ import yaml
 from mundap.types import Lang
 
 # "약을(를)" -> "약을": the first form follows a syllable with a final consonant, the second one without.
-_PARTICLE = re.compile(r"(\S)(은|이|을|과)\((는|가|를|와)\)")
+_PARTICLE = re.compile(r"(\w)(\W*)(은|이|을|과)\((는|가|를|와)\)")
 
 
 def say(path: str, lang: Lang, **blanks: str) -> str:
@@ -33,7 +33,7 @@ def names(path: str) -> tuple[str, ...]:
 
 def particles(text: str) -> str:
     """Choose between written-out particle pairs: `타이레놀은(는)` -> `타이레놀은`, `두통은(는)` -> `두통은`."""
-    return _PARTICLE.sub(lambda m: m[1] + (m[2] if _closed(m[1]) else m[3]), text)
+    return _PARTICLE.sub(lambda m: m[1] + m[2] + (m[3] if _closed(m[1]) else m[4]), text)
 
 
 def _closed(letter: str) -> bool:

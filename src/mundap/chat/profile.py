@@ -27,7 +27,7 @@ class Person:
         return " ".join((*self.profile.medicines, *self.profile.conditions)).lower()
 
 
-def person(profile: Profile | None, said: Iterable[Cues], lang: Lang) -> Person:
+def person(profile: Profile | None, said: Iterable[Cues]) -> Person:
     """Join the profile with what was said. A profile of somebody else (the text is about a child) is left aside."""
     said = list(said)
     told = [group for cue in reversed(said) for group in cue.groups]

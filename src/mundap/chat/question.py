@@ -13,9 +13,14 @@ from mundap.types import Lang, Level
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Everything an answer depends on: the topics (the main one first), what was said, who it is for, how urgent."""
+    """Everything an answer depends on: the topics (main one first), what was said, who it is for, how urgent.
+
+    `text` is the last message, `said` all the person's messages, `said_before` all earlier answers. `more` marks a
+    message that only adds something (an age, a date) to a question that was answered already.
+    """
 
     text: str
+    said: str
     lang: Lang
     topics: tuple[Topic, ...]
     cues: Cues
@@ -23,6 +28,7 @@ class Question:
     level: Level = Level.ROUTINE
     said_before: str = ""
     unknown_medicine: str = ""
+    more: bool = False
     departments: Mapping[str, Both] = field(default_factory=dict)
 
     @property

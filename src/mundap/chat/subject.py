@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mundap.chat import cues
-from mundap.chat.cues import Cues
 from mundap.knowledge.schema import Topic
 from mundap.protocols import Retriever
 from mundap.types import Lang
 
 _MOST_TOPICS = 3
-# Earlier messages of the person that a follow-up may lean on.
-_LOOK_BACK = 4
+# The last messages of the person that are read one after the other.
+_LOOK_BACK = 5
+# Letters of a message, beside its intent, that are too few to be a subject.
+_SHORT = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Topics, the main one first; `leans` when they come from what was said before."""
+
+    topics: tuple[Topic, ...] = ()
+    leans: bool = False
 
 
 class Subjects:
@@ -23,29 +33,46 @@ class Subjects:
         self._topics = topics
         self._retriever = retriever
 
-    def of(self, said: Sequence[str], cue: Cues, lang: Lang) -> tuple[Topic, ...]:
-        """Topics of the last of the person's messages, main one first; empty when nothing is confident."""
-        own = self._found(said[-1], lang)
-        before = self._before(said[:-1], lang) if cue.follow_up or not own else ()
-        named = self._named(said[-1])
-        if not before:
-            return _joined(own[:1], named)
-        if named or (own and own[0].medicine is not None):
-            return _joined(named or own[:1], before)
-        return before if self._leans(said[-1], own, before) else own[:1]
+    def of(self, said: Sequence[str], lang: Lang) -> Subject:
+        """What the last of the person's messages is about, read after the ones before it; empty when nothing fits."""
+        subject = Subject()
+        last: tuple[Topic, ...] = ()
+        groups: tuple[str, ...] = ()
+        for text in said[-_LOOK_BACK:]:
+            groups = (*cues.read(text, lang).groups, *groups)
+            subject = self._suited(self._next(text, last, lang), groups)
+            last = subject.topics or last
+        return subject
 
-    def _leans(self, text: str, own: Sequence[Topic], before: Sequence[Topic]) -> bool:
-        """A short message without a subject of its own goes on with what was being talked about."""
-        return not own or own[0] in before or len("".join(text.split())) <= 8
+    def _next(self, text: str, before: tuple[Topic, ...], lang: Lang) -> Subject:
+        own, named = self._found(text, lang), self._named(text)
+        if before and self._leans(text, before, lang):
+            return Subject(_joined(named, before), leans=True)
+        return Subject(_joined(named, () if named else own[:1]))
 
-    def _before(self, said: Sequence[str], lang: Lang) -> tuple[Topic, ...]:
-        for text in reversed(said[-_LOOK_BACK:]):
-            found = _joined(self._found(text, lang)[:1], self._named(text))
-            if found:
-                return found
-        return ()
+    def _suited(self, subject: Subject, groups: Sequence[str]) -> Subject:
+        """With the topic written for a group of people where there is one: a child's fever rather than fever."""
+        return replace(subject, topics=_joined([self._instead(topic, groups) for topic in subject.topics]))
+
+    def _instead(self, topic: Topic, groups: Sequence[str]) -> Topic:
+        named = {str(group): other for group, other in topic.instead_for.items()}
+        return next((self._topics[named[group]] for group in groups if group in named), topic)
+
+    def _leans(self, text: str, before: Sequence[Topic], lang: Lang) -> bool:
+        """Whether a message goes on with what was said before: it has no subject of its own, or the same one."""
+        cue = cues.read(text, lang)
+        bare = cues.bare(text, lang)
+        if not (cue.follow_up or cue.groups or cue.intent != "help" or len("".join(bare.split())) <= _SHORT):
+            return False
+        own = self._found(bare, lang)
+        related = {other for topic in before for other in (topic.id, *topic.instead_for.values())}
+        return not own or own[0].id in related or bool(set(own[0].instead_for.values()) & related)
 
     def _found(self, text: str, lang: Lang) -> tuple[Topic, ...]:
+        """Topics for a text, sought first without the words that only say who it is about (임신, 아이)."""
+        return self._search(cues.impersonal(text, lang), lang) or self._search(text, lang)
+
+    def _search(self, text: str, lang: Lang) -> tuple[Topic, ...]:
         passages = self._retriever.search(text, _MOST_TOPICS, lang)
         return tuple(self._topics[passage.topic] for passage in passages if passage.topic in self._topics)
 

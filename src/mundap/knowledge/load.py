@@ -39,9 +39,16 @@ def read(paths: Iterable[Traversable]) -> Mapping[str, Topic]:
         if topic is not None:
             problems += _conflicts(path.name, topic, found)
             found[topic.id] = topic
+    problems += _dangling(found)
     if problems:
         raise ConfigError("knowledge topics", problems)
     return found
+
+
+def _dangling(found: Mapping[str, Topic]) -> list[str]:
+    """References from one topic to another that does not exist."""
+    pairs = [(topic.id, other) for topic in found.values() for other in topic.instead_for.values()]
+    return [f"{topic}.yaml: instead_for names {other!r}, which is no topic" for topic, other in pairs if other not in found]
 
 
 def _topic_files(folder: Traversable) -> list[Traversable]:

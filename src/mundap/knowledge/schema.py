@@ -133,6 +133,7 @@ class Topic(Strict):
     tell: Lists
     groups: dict[Group, Both] = Field(min_length=2)
     medicine: Medicine | None = None
+    instead_for: dict[Group, str] = Field(default_factory=dict)
     references: tuple[Reference, ...] = Field(min_length=1)
     review: Text = DRAFT
 

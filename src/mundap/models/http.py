@@ -26,24 +26,28 @@ class Http:
     ) -> None:
         from openai import OpenAI
 
+        if not url.startswith(("http://", "https://")):
+            raise ModelError(f"{url!r} is not the address of a model server; write it like http://localhost:8000/v1")
         self.url = url
         self.languages: frozenset[Lang] = frozenset(languages)
-        key = os.environ.get(key_from) or "none"
-        self._client = OpenAI(base_url=url, api_key=key, timeout=timeout, max_retries=1)
-        self.name = name or self._only_model()
+        self._key_from, self._key = key_from, os.environ.get(key_from, "").strip()
+        self._client = OpenAI(base_url=url, api_key=self._key or "none", timeout=timeout, max_retries=1)
+        self.name = name
+        if not name:
+            self.name = self._only_model()
 
     def generate(self, messages: Sequence[Message], options: Options) -> Iterator[str]:
         """Stream the answer. Raises `ModelError` when the server cannot be reached, refuses or breaks off."""
-        from openai import OpenAIError
-
         try:
             yield from self._stream(messages, options)
-        except OpenAIError as error:
+        except ModelError:
+            raise
+        except Exception as error:  # what a foreign server sends can break its client anywhere
             raise ModelError(self._advice(error)) from error
 
     def _stream(self, messages: Sequence[Message], options: Options) -> Iterator[str]:
         chat: Any = [{"role": line.role, "content": line.content} for line in messages]
-        finished = False
+        room, finished = options.max_tokens, False
         with self._client.chat.completions.create(
             model=self.name, messages=chat, stream=True, temperature=options.temperature, top_p=options.top_p,
             max_tokens=options.max_tokens, stop=list(options.stop) or None, seed=options.seed,
@@ -52,20 +56,37 @@ class Http:
                 for choice in chunk.choices:
                     finished = finished or choice.finish_reason is not None
                     if choice.delta.content:
+                        room -= 1
                         yield choice.delta.content
+                if room <= 0:  # a piece is a token or more: the server may not know max_tokens
+                    return
         if not finished:
-            raise ModelError(f"the model server at {self.url} broke off in the middle of an answer")
+            where = f"the model server at {self.url}"
+            raise ModelError(f"{where} broke off in the middle of an answer; ask again, or see its log")
 
     def _only_model(self) -> str:
-        from openai import OpenAIError
-
         try:
-            names = [model.id for model in self._client.models.list()]
-        except OpenAIError as error:
+            names = [str(model.id) for model in self._client.models.list()]
+        except Exception as error:  # as in `generate`
             raise ModelError(self._advice(error)) from error
         if len(names) != 1:
             raise ModelError(f"{self.url} has {len(names)} models; choose one by name: {', '.join(names) or 'none'}")
         return names[0]
 
     def _advice(self, error: Exception) -> str:
-        return f"the model server at {self.url} failed ({type(error).__name__}: {str(error)[:200]}); is it running, and is the address right?"
+        """What failed, without the key should the server repeat it, and what to do."""
+        status = getattr(error, "status_code", None)
+        said = str(error)
+        said = said.replace(self._key, "***") if self._key else said
+        return f"the model server at {self.url} failed ({type(error).__name__}: {said[:200]}); {self._next(status)}"
+
+    def _next(self, status: int | None) -> str:
+        if status in (401, 403):
+            return f"is the key in the environment variable {self._key_from} right?"
+        if status == 404:
+            return f"does it have a model called {self.name!r}, and does its address end in /v1?"
+        if status == 429:
+            return "it is busy or its quota is used up; wait, or choose another model"
+        if status is not None and status >= 500:
+            return "it has a fault of its own; see its log"
+        return "is it running, and is the address right?"

@@ -30,7 +30,7 @@ def bundled_path() -> Path | None:
     return path if path is not None and path.is_file() else None
 
 
-def bundled(**config: Any) -> Llama:
+def bundled(context: int = 2048, parallel: int = 2, threads: int = 0) -> Llama:
     """The bundled SmolLM2: small, English only, there to make every stage real. Its file's digest is checked first."""
     path = bundled_path()
     if path is None:
@@ -38,8 +38,9 @@ def bundled(**config: Any) -> Llama:
     with path.open("rb") as stream:
         found = _digest(stream)
     if found != _SHA256:
-        raise ModelError(f"{path} is not the file it should be (sha256 {found}); reinstall it: {_INSTALL} --force-reinstall")
-    return Llama(path, name="SmolLM2-135M-Instruct", languages=("en",), context=2048, **config)
+        advice = f"reinstall it: {_INSTALL} --force-reinstall"
+        raise ModelError(f"{path} is not the file it should be (sha256 {found}); {advice}")
+    return Llama(path, "SmolLM2-135M-Instruct", ("en",), context, parallel, threads)
 
 
 class Llama:

@@ -29,10 +29,11 @@ class Scripted:
         self._replies, self._delay, self._piece, self._fail_after = list(replies), delay, piece, fail_after
 
     def generate(self, messages: Sequence[Message], options: Options) -> Iterator[str]:
-        """Yield the next reply; what it was asked is kept in `prompts`."""
+        """Yield the next reply, a piece for a token; what it was asked is kept in `prompts`."""
         self.prompts.append(tuple(messages))
-        reply = self._replies[min(len(self.prompts), len(self._replies)) - 1]
-        for count, start in enumerate(range(0, len(reply), self._piece)):
+        reply = self._replies[min(len(self.prompts), len(self._replies)) - 1] if self._replies else ""
+        reply = reply[: min((at for at in map(reply.find, options.stop) if at >= 0), default=None)]
+        for count, start in enumerate(range(0, len(reply), self._piece)[: options.max_tokens]):
             if count == self._fail_after:
                 raise ModelError("the scripted model was told to fail here")
             time.sleep(self._delay)

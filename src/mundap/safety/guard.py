@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -12,11 +13,15 @@ from typing import Any
 import yaml
 
 from mundap.safety.hotlines import numbers as hotline_numbers
+from mundap.safety.normalise import visible
 from mundap.types import Lang
 
-_END = re.compile(r"(?<=[.!?。…])[\"')\]]*(?:\s*\[\d+\])*\s+|\n+")
-_DIGITS = re.compile(r"\d+(?:[.,]\d+)?")
-_HANGUL, _LATIN = re.compile(r"[가-힣]"), re.compile(r"[A-Za-z]")
+# A sentence ends with its mark (and closing quotes) before a space, or with its line; not after "e.g." or a list number.
+_END = re.compile(r"(?<=[.!?。！？…])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bDr\.)[\"'”’)\]]*(?:\s*\[\d+\])*\s+|\n+")
+_WHOLE = re.compile(r"[.!?。…:)\]][\"'”’]*$")
+_DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
+_HANGUL, _LATIN = re.compile(r"[가-힣]"), re.compile(r"[A-Za-zÀ-ɏ]")
+_OTHER = re.compile(r"[^\W\d_가-힣A-Za-zÀ-ɏͰ-Ͽµᄀ-ᇿㄱ-ㆎ]")  # letters of further scripts; Greek is used in units
 # A sentence longer than this is noise: it is held back rather than waited for.
 _LONGEST = 600
 
@@ -31,10 +36,13 @@ class Verdict:
 
 
 def sentences(pieces: Iterable[str]) -> Iterator[str]:
-    """Whole sentences from a stream of pieces, the last one even if it has no end mark (it is then marked by …)."""
+    """Whole sentences from a stream of pieces, without invisible characters; the last one even if it has no end mark.
+
+    The stream is given up when it runs on without an end.
+    """
     held = ""
     for piece in pieces:
-        held += piece
+        held += visible(piece)
         while (end := _END.search(held)) is not None:
             sentence, held = held[: end.end()].strip(), held[end.end() :]
             if sentence:
@@ -50,13 +58,14 @@ class Guard:
 
     def __init__(self, lang: Lang, sources: Iterable[str]) -> None:
         self._lang: Lang = lang
-        self._sources = " ".join(sources).lower()
+        text = " ".join(map(_plain, sources))
+        self._sources = _squeezed(text)
         self._seen: set[str] = set()
-        self._numbers = set(_DIGITS.findall(self._sources))
+        self._numbers = set(_DIGITS.findall(text))
 
     def check(self, sentence: str) -> Verdict:
         """The verdict on the next sentence; a repeated one ends the answer."""
-        text = re.sub(r"\[\d+\]", "", sentence).strip()
+        text = _plain(re.sub(r"\[\d+\]", "", sentence))
         key = re.sub(r"\W+", "", text.lower())
         if _table()["roles"].search(text):
             return Verdict(False, "role", stop=True)
@@ -68,26 +77,51 @@ class Guard:
 
     def _rules(self, text: str) -> Iterator[tuple[str, bool]]:
         yield "language", not self._in_language(text)
-        yield "unfinished", not re.search(r"[.!?。…:)\]]\"?$", text)
-        for name in ("diagnosis", "prescription", "persona"):
+        yield "unfinished", not _WHOLE.search(text)
+        for name in ("instructions", "harm", "persona"):
             yield name, bool(_table()[name][self._lang].search(text))
+        told = _table()["allowed"][self._lang].sub(" ", text)
+        for name in ("diagnosis", "prescription"):
+            yield name, bool(_table()[name][self._lang].search(told))
         yield "link", bool(_table()["links"].search(text))
-        yield "phone number", any(number not in hotline_numbers() for number in _table()["numbers"].findall(text))
-        yield "amount", any(amount.lower() not in self._sources for amount in _table()["amounts"].findall(text))
+        yield "phone number", bool(_table()["spoken"].search(text)) or not _known_numbers(text)
+        yield "amount", any(_squeezed(amount) not in self._sources for amount in _matches("amounts", text))
         yield "number", any(number not in self._numbers for number in _DIGITS.findall(text))
 
     def _in_language(self, text: str) -> bool:
-        hangul, latin = len(_HANGUL.findall(text)), len(_LATIN.findall(text))
-        return hangul * 2 >= latin if self._lang == "ko" else hangul == 0 and latin > 0
+        hangul, latin, other = (len(letters.findall(text)) for letters in (_HANGUL, _LATIN, _OTHER))
+        if self._lang == "ko":
+            return 0 < hangul and latin <= hangul * 2 and other * 4 <= hangul
+        return latin > 0 and hangul == other == 0
+
+
+def _plain(text: str) -> str:
+    """Text in which nothing hides: no invisible characters, full-width and other look-alike forms made plain."""
+    return unicodedata.normalize("NFKC", visible(text)).strip()
+
+
+def _squeezed(text: str) -> str:
+    return re.sub(r"\s+", "", text.lower())
+
+
+def _matches(name: str, text: str) -> list[str]:
+    return [found.group() for found in _table()[name].finditer(text)]
+
+
+def _known_numbers(text: str) -> bool:
+    return all(number in hotline_numbers() for number in _matches("numbers", text))
 
 
 @cache
 def _table() -> dict[str, Any]:
     raw = yaml.load((files("mundap.safety") / "output.yaml").read_text("utf-8"), Loader=yaml.CSafeLoader)
-    return {name: _compiled(entry) for name, entry in raw.items()}
+    words: dict[str, str] = raw.pop("words")
+    return {name: _compiled(entry, words) for name, entry in raw.items()}
 
 
-def _compiled(entry: Any) -> Any:
+def _compiled(entry: Any, words: Mapping[str, str]) -> Any:
     if isinstance(entry, dict):
-        return {lang: re.compile("|".join(words), re.IGNORECASE) for lang, words in entry.items()}
+        return {lang: _compiled("|".join(patterns), words) for lang, patterns in entry.items()}
+    for name, pattern in words.items():
+        entry = entry.replace(f"<{name}>", pattern)
     return re.compile(entry, re.IGNORECASE)

@@ -62,15 +62,23 @@ def _mount_page(app: FastAPI, desk: Desk) -> None:
     mount(app, desk)
 
 
-def run(host: str, port: int, engines: Engines, api_key: str | None = None, insecure: bool = False) -> None:
-    """Serve until SIGTERM or Ctrl-C. Raises `UserError` where the address is unsafe or taken."""
+def run(
+    host: str, port: int, engines: Engines, api_key: str | None = None, insecure: bool = False, *, page: bool = True
+) -> None:
+    """Serve until SIGTERM or Ctrl-C. Port 0 takes a free one. Raises `UserError` where the address is unsafe or taken."""
     check_host(host, api_key, insecure)
     sock = bind(host, port)
     try:
-        _serve(create_app(engines, api_key=api_key), sock)
+        _serve(create_app(engines, api_key=api_key, page=page), sock, page)
     finally:
         sock.close()
         engines.close()
+
+
+def check_address(host: str, port: int, api_key: str | None, insecure: bool) -> None:
+    """Raise `UserError` where `run` would, before anything slow is loaded."""
+    check_host(host, api_key, insecure)
+    bind(host, port).close()
 
 
 def check_host(host: str, api_key: str | None, insecure: bool) -> None:
@@ -105,13 +113,21 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError as error:
         sock.close()
         raise UserError(
-            f"port {port} on {host} cannot be used ({error.strerror}). Stop what uses it, or choose another: --port {port + 1}"
+            f"port {port} on {host} cannot be used ({error.strerror}). Stop what uses it, or choose another, "
+            "for example with --port 0, which takes a free one."
         ) from None
     return sock
 
 
-def _serve(app: Any, sock: socket.socket) -> None:
+def _serve(app: Any, sock: socket.socket, page: bool) -> None:
     import uvicorn
+
+    class Server(uvicorn.Server):
+        """Says where it is once it can be reached."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            print(address(sock, page), flush=True)
 
     config = uvicorn.Config(
         app,
@@ -126,7 +142,15 @@ def _serve(app: Any, sock: socket.socket) -> None:
     _log_access()
     # uvicorn raises the signal again once it has shut down. A shutdown that was asked for is a success: exit 0.
     signal.signal(signal.SIGTERM, lambda *_: None)
-    uvicorn.Server(config).run(sockets=[sock])
+    Server(config).run(sockets=[sock])
+
+
+def address(sock: socket.socket, page: bool) -> str:
+    """Where the server is, in one line."""
+    host, port = sock.getsockname()[:2]
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)
+    url = f"http://{shown}:{port}"
+    return f"mundap: {url} (API: {url}/v1). Ctrl-C stops." if page else f"mundap API: {url}/v1. Ctrl-C stops."
 
 
 def _log_access() -> None:

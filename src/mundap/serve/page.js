@@ -92,6 +92,12 @@
       theme.setAttribute("aria-label", head.dataset.themeLabel);
       theme.title = head.dataset.themeLabel;
     }
+    if (!head) return;
+    const names = JSON.parse(head.dataset.names);
+    for (const button of document.querySelectorAll("#chat button[aria-label]")) {
+      const given = names[button.ariaLabel];
+      if (given) { button.ariaLabel = given; button.title = given; }
+    }
   };
   let waiting = false;
   new MutationObserver(() => {

@@ -54,7 +54,8 @@ def notice(lang: Lang) -> str:
 def brand(lang: Lang) -> str:
     """The name and what it does."""
     words = texts(lang)
-    names = f'data-lang="{lang}" data-theme-label="{escape(words["theme_button"])}"'
+    names = f'data-lang="{lang}" data-theme-label="{escape(words["theme_button"])}" '
+    names += f'data-names="{escape(json.dumps(words["names"], ensure_ascii=False))}"'
     return f"<h1 {names}>{escape(words['title'])}</h1><p>{escape(words['tagline'])}</p>"
 
 

@@ -30,7 +30,7 @@ WORDS: dict[str, Callable[[Words], dict[str, Any]]] = {
         "label": t["chat_label"],
         "placeholder": t["welcome"],
         "watermark": t["watermark"],
-        "examples": [{"text": e["text"], "display_text": e["text"]} for e in t["examples"]],
+        "examples": [{"text": text} for text in t["examples"]],
     },
     "ask": lambda t: {"label": t["ask_label"], "placeholder": t["ask_placeholder"]},
     "send": lambda t: {"value": t["send"]},
@@ -180,7 +180,7 @@ def _talk(parts: Parts) -> None:
 
 
 def _feedback(parts: Parts) -> None:
-    with gr.Group(visible=False, elem_id="feedback") as parts["feedback"]:
+    with gr.Column(visible=False, elem_id="feedback") as parts["feedback"]:
         parts["feedback_title"] = _html("", elem_id="feedback-title")
         parts["reasons"] = gr.CheckboxGroup(elem_id="reasons", show_label=False, container=False, **words("reasons"))
         parts["comment"] = gr.Textbox(

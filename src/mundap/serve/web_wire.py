@@ -121,8 +121,8 @@ def _stopping(parts: Parts, asking: list[Any]) -> None:
         cleared["sources"] = render.sources(None, _lang(lang))
         return _updates(parts, cleared) | {parts["feedback"]: gr.update(visible=False)}
 
-    parts["stop"].click(stop, [parts["chat"], parts["lang"]], shown, cancels=asking, queue=False, **QUIET)
-    parts["new"].click(new, [parts["lang"]], shown, cancels=asking, queue=False, **QUIET)
+    parts["stop"].click(stop, [parts["chat"], parts["lang"]], shown, cancels=asking, **QUIET)
+    parts["new"].click(new, [parts["lang"]], shown, cancels=asking, **QUIET)
 
 
 def _rating(parts: Parts) -> None:
