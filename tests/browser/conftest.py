@@ -17,7 +17,12 @@ from serve_fakes import FakeEngine, FakeEngines, Live, serving
 
 SHOTS = Path(__file__).parents[2] / "artifacts" / "screenshots"
 ARGS = (
-    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync --no-first-run"
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
 )
 CHROMIUM = os.environ.get("MUNDAP_CHROMIUM") or shutil.which("chromium")
 
@@ -32,7 +37,7 @@ def chromium() -> Iterator[Browser]:
     if CHROMIUM is None:
         pytest.skip("no Chromium: install one or set MUNDAP_CHROMIUM")
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS.split())
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGS))
         yield browser
         browser.close()
 
@@ -40,7 +45,9 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def fake() -> Iterator[Live]:
     """A server whose engines' timing is known."""
-    engines = FakeEngines(FakeEngine("quick"), FakeEngine("slow", 200, 0.15), FakeEngine("broken", fails="inner detail"))
+    engines = FakeEngines(
+        FakeEngine("quick"), FakeEngine("slow", 200, 0.15), FakeEngine("broken", fails="inner detail")
+    )
     with serving(engines) as live:
         yield live
 
@@ -64,7 +71,11 @@ def visit(chromium: Browser) -> Iterator[Open]:
             errors.append(text)
 
     def visit(live: Live, **options: Any) -> Page:
-        given: dict[str, Any] = {"viewport": {"width": 1280, "height": 860}, "locale": "ko-KR", "accept_downloads": True}
+        given: dict[str, Any] = {
+            "viewport": {"width": 1280, "height": 860},
+            "locale": "ko-KR",
+            "accept_downloads": True,
+        }
         context = chromium.new_context(**(given | options))
         contexts.append(context)
         page = context.new_page()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import socket
@@ -321,6 +322,17 @@ def test_nothing_that_was_said_is_logged(
     assert "reply failed: RuntimeError at" in said
     assert "900101" not in said
     assert "secret detail" not in said
+
+
+def test_emergency_replies_do_not_wait_behind_slow_models(live: Live) -> None:
+    body = {"model": "slow", "messages": QUESTION, "stream": True}
+    with contextlib.ExitStack() as streams:
+        for _ in range(20):
+            streams.enter_context(httpx.stream("POST", live.url + CHAT, json=body))
+        started = time.monotonic()
+        answer = post(live, {"messages": [{"role": "user", "content": "119 불러야 하나요"}]}).json()
+        assert answer["mundap"]["urgency"] == "emergency"
+        assert time.monotonic() - started < 0.5
 
 
 @pytest.fixture(scope="module")

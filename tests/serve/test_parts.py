@@ -59,7 +59,11 @@ def test_stop_cuts_at_the_first_stop_however_the_text_is_split(pieces: list[str]
     assert given_text == text[:first]
 
 
-@given(st.lists(st.text(max_size=30), max_size=8), st.integers(1, 30), st.lists(st.text(min_size=1, max_size=4), max_size=2))
+@given(
+    st.lists(st.text(max_size=30), max_size=8),
+    st.integers(1, 30),
+    st.lists(st.text(min_size=1, max_size=4), max_size=2),
+)
 def test_emergency_replies_are_always_whole(pieces: list[str], tokens: int, stops: list[str]) -> None:
     text, cut = "".join(pieces), Cut(tokens, stops)
     reply = Reply(text, urgency=Urgency(Level.EMERGENCY))

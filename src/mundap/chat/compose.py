@@ -35,13 +35,12 @@ class Composed:
 
 def compose(question: Question) -> Composed:
     """Write the answer: at most 900 characters, whole sentences, every borrowed paragraph with its source's number."""
-    chosen = choose(part_makers.make(question))
-    return _finish(question, chosen)
+    return lay_out(question, part_makers.make(question))
 
 
-def safety_lines(question: Question, used: Sequence[str] = ()) -> Composed:
-    """Only when to go and where: what follows an answer that a model wrote. `used` are topics it has cited already."""
-    return _finish(question, choose(part_makers.when_to_go(question)), used)
+def lay_out(question: Question, parts: Sequence[Part], used: Sequence[str] = ()) -> Composed:
+    """Choose among parts and number their sources. `used` are topics that have been numbered already, in order."""
+    return _finish(question, choose(parts), used)
 
 
 def choose(parts: Sequence[Part]) -> list[Part]:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mundap import prompts
-from mundap.chat.compose import cite, safety_lines
-from mundap.chat.parts import make
+from mundap.chat.compose import cite, lay_out
+from mundap.chat.parts import after_model, before_model, make
 from mundap.chat.phrases import say
 from mundap.chat.profile import describe
 from mundap.chat.question import Question
@@ -20,7 +20,7 @@ from mundap.knowledge.schema import Topic
 from mundap.protocols import Model
 from mundap.retrieve.tokens import Tokens
 from mundap.safety.guard import Guard, sentences
-from mundap.types import Finish, Level, Message, Options, Reply, Urgency, Usage
+from mundap.types import Finish, Message, Options, Reply, Urgency, Usage
 
 _LOG = logging.getLogger(__name__)
 _MARK = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
@@ -75,17 +75,25 @@ def _sentences(
     facts = [*describe(question.person.profile, question.person.groups, question.lang)]
     asked = prompts.chat(history[:-1], list(sources.values()), question.text, question.lang, facts)
     guard = Guard(question.lang, sources.values())
-    if question.level == Level.URGENT:
-        yield _add(draft, say("next.urgent", question.lang), "")
     pieces: Any = model.generate(asked, options)
     with closing(pieces):
         for sentence in sentences(pieces):
             verdict = guard.check(sentence)
             topic = carrier(sentence, sources) if verdict.shown else ""
             if topic:
+                yield from _above(question, draft)
                 yield _add(draft, _MARK.sub("", sentence), topic)
             if verdict.stop:
                 break
+
+
+def _above(question: Question, draft: _Draft) -> Iterator[str]:
+    """Before the model's first sentence: what must be read before it."""
+    if draft.shown:
+        return
+    above = lay_out(question, before_model(question))
+    draft.topics += [citation.topic for citation in above.citations]
+    yield from (f"{paragraph}\n\n" for paragraph in above.paragraphs)
 
 
 def carrier(sentence: str, sources: dict[str, str]) -> str:
@@ -111,7 +119,7 @@ def _add(draft: _Draft, sentence: str, topic: str) -> str:
 def _ending(
     model: Model, question: Question, urgency: Urgency, sources: dict[str, str], draft: _Draft
 ) -> Iterator[str | Reply]:
-    ending = safety_lines(question, draft.topics)
+    ending = lay_out(question, after_model(question), draft.topics)
     for paragraph in ending.paragraphs:
         yield f"\n\n{paragraph}"
     topics = {topic.id: topic for topic in question.topics}
@@ -122,7 +130,7 @@ def _ending(
         urgency=urgency,
         citations=tuple(cite(n, topics[topic], sources[topic]) for n, topic in enumerate(order, 1)),
         follow_ups=ending.follow_ups,
-        profile_used=describe(question.person.profile, question.person.groups, question.lang),
+        profile_used=ending.profile_used,
         model=model.name,
         finish=draft.finish,
         usage=Usage(len(question.text), len(text), "character"),

@@ -56,11 +56,21 @@ def make(question: Question) -> list[Part]:
     ]
 
 
+def before_model(question: Question) -> list[Part]:
+    """What must stand above an answer that a model writes: a doctor today, allergies, medicines that do not go together."""
+    return [part for part in (*_opening(question), *_warnings(question)) if part.priority < 2]
+
+
+def after_model(question: Question) -> list[Part]:
+    """What must stand below an answer that a model writes: lines for the person, when to go and where."""
+    return [*_for_person(question), *when_to_go(question)]
+
+
 def when_to_go(question: Question) -> list[Part]:
     """Red flags, when to see a doctor, and which department."""
     topic, lang = question.topic, question.lang
     parts = [
-        Part(say("heading.go_now", lang), topic.go_now[lang], topic.id, 1, True, 2, 3, inline=True),
+        Part(say("heading.go_now", lang), topic.go_now[lang], topic.id, 0, True, 1, 3, inline=True),
         Part(say("heading.today", lang), topic.see_doctor.today[lang], topic.id, 3, True, 1, 2, inline=True),
     ]
     if question.cues.intent != "department":

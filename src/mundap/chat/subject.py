@@ -14,8 +14,6 @@ from mundap.types import Lang
 _MOST_TOPICS = 3
 # The last messages of the person that are read one after the other.
 _LOOK_BACK = 5
-# Letters of a message, beside its intent, that are too few to be a subject.
-_SHORT = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class Subjects:
         """Whether a message goes on with what was said before: it has no subject of its own, or the same one."""
         cue = cues.read(text, lang)
         bare = cues.bare(text, lang)
-        if not (cue.follow_up or cue.groups or cue.intent != "help" or len("".join(bare.split())) <= _SHORT):
+        if not (cue.follow_up or cue.groups or cue.intent != "help" or not bare.strip(" .,!?~")):
             return False
         own = self._found(bare, lang)
         related = {other for topic in before for other in (topic.id, *topic.instead_for.values())}

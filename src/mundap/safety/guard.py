@@ -16,7 +16,7 @@ from mundap.safety.hotlines import numbers as hotline_numbers
 from mundap.safety.normalise import visible
 from mundap.types import Lang
 
-# A sentence ends with its mark (and closing quotes) before a space, or with its line; not after "e.g." or a list number.
+# A sentence ends with its mark (and closing quotes) before a space, or with its line; not after "e.g." or "Dr.".
 _END = re.compile(r"(?<=[.!?。！？…])(?<!\be\.g\.)(?<!\bi\.e\.)(?<!\bDr\.)[\"'”’)\]]*(?:\s*\[\d+\])*\s+|\n+")
 _WHOLE = re.compile(r"[.!?。…:)\]][\"'”’]*$")
 _DIGITS = re.compile(r"\d+(?:[.,]\d+)*")
@@ -65,6 +65,8 @@ class Guard:
 
     def check(self, sentence: str) -> Verdict:
         """The verdict on the next sentence; a repeated one ends the answer."""
+        if len(sentence) > _LONGEST:
+            return Verdict(False, "too long", stop=True)
         text = _plain(re.sub(r"\[\d+\]", "", sentence))
         key = re.sub(r"\W+", "", text.lower())
         if _table()["roles"].search(text):
@@ -91,7 +93,7 @@ class Guard:
     def _in_language(self, text: str) -> bool:
         hangul, latin, other = (len(letters.findall(text)) for letters in (_HANGUL, _LATIN, _OTHER))
         if self._lang == "ko":
-            return 0 < hangul and latin <= hangul * 2 and other * 4 <= hangul
+            return hangul > 0 and latin <= hangul * 2 and other * 4 <= hangul
         return latin > 0 and hangul == other == 0
 
 

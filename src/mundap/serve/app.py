@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from fastapi.responses import Response
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from mundap.chat.engines import Engines
 
 GRACE = 10
+# Every open page keeps one connection; beyond this, further ones are refused rather than let memory grow.
+CONNECTIONS = 512
 
 
 def create_app(
@@ -65,7 +67,7 @@ def _mount_page(app: FastAPI, desk: Desk) -> None:
 def run(
     host: str, port: int, engines: Engines, api_key: str | None = None, insecure: bool = False, *, page: bool = True
 ) -> None:
-    """Serve until SIGTERM or Ctrl-C. Port 0 takes a free one. Raises `UserError` where the address is unsafe or taken."""
+    """Serve until SIGTERM or Ctrl-C. Port 0 takes a free one. Raises `UserError` for an unsafe or taken address."""
     check_host(host, api_key, insecure)
     sock = bind(host, port)
     try:
@@ -119,7 +121,7 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _serve(app: Any, sock: socket.socket, page: bool) -> None:
+def _serve(app: FastAPI, sock: socket.socket, page: bool) -> None:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -129,6 +131,10 @@ def _serve(app: Any, sock: socket.socket, page: bool) -> None:
             await super().startup(sockets)
             print(address(sock, page), flush=True)
 
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+            let_go(app)
+            await super().shutdown(sockets)
+
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -137,12 +143,21 @@ def _serve(app: Any, sock: socket.socket, page: bool) -> None:
         server_header=False,
         timeout_graceful_shutdown=GRACE,
         timeout_keep_alive=10,
+        limit_concurrency=CONNECTIONS,
         h11_max_incomplete_event_size=16 * 1024,
     )
     _log_access()
     # uvicorn raises the signal again once it has shut down. A shutdown that was asked for is a success: exit 0.
     signal.signal(signal.SIGTERM, lambda *_: None)
     Server(config).run(sockets=[sock])
+
+
+def let_go(app: FastAPI) -> None:
+    """End the connections that open pages keep, so that a shutdown waits for answers only."""
+    for route in app.routes:
+        event = getattr(getattr(route, "app", None), "stop_event", None)
+        if event is not None:
+            event.set()
 
 
 def address(sock: socket.socket, page: bool) -> str:

@@ -58,6 +58,9 @@ def error_body(message: str, kind: str, code: str | None, param: str | None = No
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
+CUT_OFF = error_body("The server is shutting down; the answer is not complete.", "server_error", "shutting_down")
+
+
 async def refuse(send: Send, status: int, message: str, code: str, headers: Sequence[tuple[bytes, bytes]] = ()) -> None:
     """Answer with an error in OpenAI's shape and close the connection, so that an endless body is not read."""
     kind = "server_error" if status >= 500 else "invalid_request_error"
@@ -82,17 +85,25 @@ class Outside:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started = False
+        started = streams = False
 
         async def sender(message: Message) -> None:
-            nonlocal started
+            nonlocal started, streams
             if message["type"] == "http.response.start":
                 started = True
+                streams = (b"content-type", b"text/event-stream; charset=utf-8") in message["headers"]
                 _mend(message)
             await send(message)
 
         try:
             await self.app(scope, receive, sender)
+        except asyncio.CancelledError:
+            # The server is going down and has waited long enough. What is told must not look finished.
+            body = f"data: {json.dumps(CUT_OFF)}\n\n".encode() if streams else b""
+            if started:
+                await send({"type": "http.response.body", "body": body})
+            else:
+                await refuse(sender, 503, "The server is shutting down.", "shutting_down")
         except Exception as error:
             # Without the message: it may quote what a patient wrote.
             log.error("request failed: %s", where(error))

@@ -10,13 +10,14 @@
   // composition is remembered, and the question is sent once the composition has ended and its text has arrived.
   let composing = false;
   let pending = false;
-  let sentAt = 0;
+  let sent = { text: "", at: 0 };
   const send = () => {
     const box = document.querySelector("#ask textarea");
     const button = byId("send");
-    const again = performance.now() - sentAt < 300; // Some systems report the same Enter again after composition.
-    if (!box || !box.value.trim() || !button || button.disabled || again) return;
-    sentAt = performance.now();
+    if (!box || !box.value.trim() || !button || button.disabled) return;
+    // Some systems report the same Enter again after composition, before the box has been emptied.
+    if (box.value === sent.text && performance.now() - sent.at < 1000) return;
+    sent = { text: box.value, at: performance.now() };
     button.click();
   };
   document.addEventListener("compositionstart", (e) => { if (inAsk(e.target)) composing = true; }, true);
@@ -36,6 +37,12 @@
     else send();
   }, true);
   const stop = () => { const button = byId("stop"); if (button && button.offsetParent) button.click(); };
+
+  // The pressed button goes away, and the focus with it: back to the box. Not on a touch screen, where that would
+  // bring up the keyboard over the answer.
+  const refocus = () => {
+    if (matchMedia("(hover: hover)").matches) setTimeout(() => document.querySelector("#ask textarea")?.focus(), 50);
+  };
 
   // Dark or light: the system's choice until the person chooses.
   const THEME = "mundap-theme";
@@ -67,6 +74,7 @@
     const link = e.target.closest?.("[data-open]");
     if (link) { e.preventDefault(); open(link.dataset.open); }
     else if (e.target.closest?.("#theme")) toggle();
+    else if (e.target.closest?.("#send, #stop, #new, #chat .example, #chat .option")) refocus();
   });
 
   // The file is made here, from text the server made in memory.

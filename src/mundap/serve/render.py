@@ -79,7 +79,8 @@ def card(content: Any, reply: Reply) -> str:
     level = reply.urgency.level.word
     lead = "".join(f"<p>{escape(line)}</p>" for line in _lines(content.call))
     title = escape(" ".join(_lines(content.title)))
-    return f'<section class="card {level}" role="alert"><h2>{title}</h2>{lead}<div class="calls">{calls}</div>{more}</section>'
+    body = f'<h2>{title}</h2>{lead}<div class="calls">{calls}</div>{more}'
+    return f'<section class="card {level}" role="alert">{body}</section>'
 
 
 def _call(hotline: Any, words: Mapping[str, Any]) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,11 +13,13 @@ from fastapi import FastAPI
 
 from mundap.serve import render
 from mundap.serve.schema import MESSAGE_CHARS
-from mundap.serve.stream import Desk
+from mundap.serve.stream import Desk, where
 from mundap.serve.texts import LANGS, asset, texts
 from mundap.serve.web_events import NOBODY, person_choices
 from mundap.serve.web_wire import wire
 from mundap.types import Lang
+
+log = logging.getLogger("mundap.serve")
 
 Words = dict[str, Any]
 Parts = dict[str, Any]
@@ -64,6 +69,33 @@ START: Lang = "ko"
 
 def mount(app: FastAPI, desk: Desk) -> None:
     """Put the page at `/` of `app`, hardened: no uploads, no files, no API description, no history, no sharing."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        # Outside of an event loop Gradio makes one for every lock it creates, and never closes it.
+        asyncio.run(_mount_inside(app, desk))
+    else:
+        _mount(app, desk)
+
+
+async def _mount_inside(app: FastAPI, desk: Desk) -> None:
+    _mount(app, desk)
+
+
+class _QuietTraceback:
+    """Stands in for `traceback` where Gradio prints one: its text can quote what a patient wrote."""
+
+    @staticmethod
+    def print_exc() -> None:
+        """Log the type and the place of the error in hand, and nothing else."""
+        error = sys.exception()
+        if error is not None:
+            log.error("page event failed: %s", where(error))
+
+
+def _mount(app: FastAPI, desk: Desk) -> None:
+    # Gradio has no setting for this: an error in an event is printed whole, inputs included.
+    gr.queueing.traceback = gr.route_utils.traceback = _QuietTraceback
     blocks = build(desk)
     gr.mount_gradio_app(
         app,
