@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mundap import registry
 from mundap.errors import ConfigError, UnknownName, UserError
@@ -25,6 +25,13 @@ class Use(BaseModel):
     def config(self) -> dict[str, Any]:
         """The keyword arguments for the factory."""
         return dict(self.model_extra or {})
+
+
+def _by_name(value: Any) -> Any:
+    return {"use": value} if isinstance(value, str) else value
+
+
+Named = Annotated[Use, BeforeValidator(_by_name)]
 
 
 class _Section(BaseModel):
@@ -49,11 +56,28 @@ class Chat(_Section):
     generation: Generation = Generation()
 
 
+class Collect(_Section):
+    """Where records come from. A site is fetched only with a `permission` text among its keys."""
+
+    sources: tuple[Use, ...] = ()
+    cache: str | None = None
+
+
+class Clean(_Section):
+    """The steps, in order; a bare name stands for a step without config. `workers` (0: one a core) is local only."""
+
+    steps: tuple[Named, ...] = ()
+    workers: int = Field(default=0, ge=0)
+
+
 class Recipe(_Section):
     """A whole experiment. The sections of later stages are added together with those stages."""
 
     name: str = Field(default="mundap", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     seed: int = 42
+    engine: Literal["local", "ray"] = "local"
+    collect: Collect = Collect()
+    clean: Clean = Clean()
     chat: Chat = Chat()
     models: Mapping[str, Use] = {}
 

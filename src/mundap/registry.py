@@ -23,6 +23,8 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "retrievers": {
         "lexical": "mundap.retrieve.lexical:Lexical",
     },
+    "sources": {},
+    "steps": {},
 }
 
 

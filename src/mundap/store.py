@@ -1,4 +1,4 @@
-"""Plain files: JSON lines in and out, digests, and writes that are whole or not there."""
+"""Plain files: JSON lines in and out, digests, writes that are whole or not there, and a run's folder with its manifests."""
 
 from __future__ import annotations
 
@@ -88,3 +88,66 @@ class replacing:
                 os.replace(self.temporary, self.path)
         finally:
             self.temporary.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """What a stage did. Written last and at once, so that its presence means that everything beside it is whole.
+
+    `key` is the digest of the stage's config, its inputs' digests and the code's version: same key, nothing to do.
+    """
+
+    stage: str
+    key: str
+    kept: int = 0
+    dropped: Mapping[str, int] = field(default_factory=dict)
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    seconds: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Work:
+    """A run's folder: one folder a stage, each with `out.jsonl`, `dropped.jsonl` and `manifest.json`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, stage: str) -> Path:
+        """The stage's folder, made if need be."""
+        path = self.root / stage
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+    def manifest(self, stage: str) -> Manifest | None:
+        """The stage's manifest, or None when it has not finished (or its manifest is not whole)."""
+        with suppress(FileNotFoundError, ValueError, TypeError):
+            return Manifest(**json.loads((self.root / stage / "manifest.json").read_text("utf-8")))
+        return None
+
+    def fresh(self, stage: str, key: str) -> Manifest | None:
+        """The manifest, if the stage has been done with this key already."""
+        found = self.manifest(stage)
+        return found if found is not None and found.key == key else None
+
+    def finish(self, manifest: Manifest) -> Manifest:
+        """Write the manifest, which makes the stage done."""
+        with replacing(self.folder(manifest.stage) / "manifest.json") as stream:
+            json.dump(asdict(manifest), stream, ensure_ascii=False, indent=2)
+        return manifest
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Only one process works in a run's folder; the lock of a dead one is free. Raises `UserError` when taken."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / ".lock").open("a+") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                stream.seek(0)
+                raise UserError(f"{self.root} is in use by process {stream.read().strip() or '?'}; wait for it or stop it") from error
+            stream.truncate(0)
+            stream.write(str(os.getpid()))
+            stream.flush()
+            yield
