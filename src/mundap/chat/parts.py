@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -142,10 +143,15 @@ def _from_profile(question: Question, words: Sequence[str]) -> str:
 
 def mentions(text: str, words: Sequence[str], exclude: Sequence[str] = ()) -> bool:
     """Whether a text names one of the words, spaces aside; words in `exclude` do not count."""
-    packed = "".join(text.split())
-    left_out = {"".join(word.lower().split()) for word in exclude}
-    packed_words = ["".join(word.lower().split()) for word in words]
-    return any(len(word) > 1 and word not in left_out and word in packed for word in packed_words)
+    left_out = {word.lower() for word in exclude}
+    return any(_stands_in(word.lower(), text) for word in words if word.lower() not in left_out)
+
+
+def _stands_in(word: str, text: str) -> bool:
+    """English words stand alone ("iron" is not in "environment"); Korean ones take particles and lose their spaces."""
+    if word.isascii():
+        return re.search(rf"\b{re.escape(word)}s?\b", text) is not None
+    return len(word) > 1 and "".join(word.split()) in "".join(text.split())
 
 
 def _medicine_names(topic: Topic) -> tuple[str, ...]:
