@@ -15,6 +15,7 @@ from mundap import registry
 from mundap.errors import MissingExtra, UnknownName, UserError
 from mundap.protocols import Model
 
+SOURCE = Path(registry.__file__).parents[1]
 PLUGIN = Path(__file__).parent / "plugin" / "toy_mundap"
 
 
@@ -60,14 +61,14 @@ def test_config_becomes_keyword_arguments() -> None:
         ("scripted", {"replys": ["a"], "replies": ["b"]}, "did you mean 'replies'"),
         ("scripted", {}, "missing a required argument: 'replies'"),
         ("bundled", {"thread": 2}, "did you mean 'threads'"),
-        ("gguf", {}, "Known: context, languages, name, parallel, path, threads"),
+        ("gguf", {"context": 512}, "missing a required argument: 'path'. Known: path, name"),
     ],
 )
 def test_wrong_arguments_are_a_persons_mistake(name: str, config: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError) as caught:
         registry.create("models", name, **config)
     assert f"model {name!r} does not take that" in str(caught.value)
-    assert "".join(sorted(said)) in "".join(sorted(str(caught.value))) if said.startswith("Known") else said in str(caught.value)
+    assert said in str(caught.value)
 
 
 def test_a_bug_inside_a_factory_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,7 +135,7 @@ def plugged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     subprocess.run(
         [sys.executable, "-m", "pip", *install, "--target", str(target), str(PLUGIN)], check=True, env=environment
     )
-    path = os.pathsep.join([str(target), *sys.path])
+    path = os.pathsep.join([str(target), str(SOURCE), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
         [sys.executable, "-c", PROBE], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
     )

@@ -16,9 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mundap import store
 from mundap.errors import UserError
 from mundap.store import digest, read_jsonl, replacing, write_jsonl
 
+SOURCE = Path(store.__file__).parents[1]
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False) | st.text(st.characters()),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(st.characters()), inner, max_size=4),
@@ -135,7 +137,7 @@ def test_a_killed_process_leaves_the_old_file(tmp_path: Path) -> None:
         "with replacing(Path(sys.argv[1])) as stream:\n"
         "    stream.write('half')\n    stream.flush()\n    print('written', flush=True)\n    time.sleep(60)\n"
     )
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE)}
     with subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE, env=environment) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"written\n"
@@ -174,8 +176,8 @@ def test_digest_depends_on_every_value() -> None:
 
 def test_digest_is_the_same_in_another_process() -> None:
     value = {"질문": ["머리", 1.5, None], "a": {"b": True}}
-    code = f"from mundap.store import digest; print(digest({value!r}))"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": "7"}
+    code = f"from mundap.store import digest; print(digest({value!a}))"
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONHASHSEED": "7"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == digest(value)
 

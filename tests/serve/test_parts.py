@@ -14,7 +14,7 @@ from mundap.serve import render
 from mundap.serve.cut import Cut
 from mundap.serve.stream import last_turns
 from mundap.serve.texts import asset, texts
-from mundap.serve.web_events import details, fields, profile_of
+from mundap.serve.web_events import details, fields, marked, plain, profile_of
 from mundap.types import Citation, Level, Message, Reply, Urgency
 
 HOSTILE = "<img src=x onerror=alert(1)>\n\n[x](javascript:1)\n\n\"'&"
@@ -95,8 +95,8 @@ def card(text: str, number: str = "119") -> Any:
 
 
 def test_everything_shown_is_escaped_and_on_one_line() -> None:
-    reply = Reply("x", urgency=Urgency(Level.EMERGENCY), profile_used=(HOSTILE,), why=HOSTILE, model=HOSTILE,
-                  citations=(Citation(1, "t", HOSTILE, "https://x.example/\"><b>", HOSTILE, 2025, HOSTILE),))  # fmt: skip
+    cited = Citation(1, "t", HOSTILE, 'https://x.example/"><b>', HOSTILE, 2025, HOSTILE)
+    reply = Reply("x", "ko", Urgency(Level.EMERGENCY), (cited,), profile_used=(HOSTILE,), model=HOSTILE, why=HOSTILE)
     note = render.note(reply)
     for shown in (render.card(card(HOSTILE), reply), render.sources(note, "ko"), render.status(note, "ko")):
         assert "<img" not in shown
@@ -110,6 +110,13 @@ def test_source_addresses_are_links_only_where_they_are_web_pages() -> None:
 
     assert 'href="https://kdca.go.kr/' in shown("https://kdca.go.kr/")
     assert "href" not in shown("javascript:alert(1)")
+
+
+@given(st.text().filter(lambda text: "&lt;" not in text and "&#33;[" not in text))
+def test_what_is_shown_holds_no_tag_and_what_was_written_comes_back(text: str) -> None:
+    shown = marked([{"role": "user", "content": text}])
+    assert not re.search("<[a-zA-Z/!?]", shown[0]["content"])
+    assert plain(shown) == [{"role": "user", "content": text}]
 
 
 @pytest.mark.parametrize("level", list(Level))

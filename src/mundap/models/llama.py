@@ -70,7 +70,8 @@ class Llama:
         pieces: Queue[Any] = Queue()
         closed = Event()
         request = _request(messages, options)
-        Thread(target=self._run, args=(request, pieces, closed), daemon=True).start()
+        work = (request, pieces, closed)
+        Thread(target=self._run, args=work, name=f"mundap-llama {self.name}", daemon=True).start()
         try:
             while (piece := pieces.get()) is not _END:
                 if isinstance(piece, Exception):

@@ -6,9 +6,10 @@ Numerals may be written as digits or as Korean words, Sino-Korean (삼십팔도)
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from mundap.safety.data import language
 from mundap.safety.normalise import fold
@@ -17,6 +18,7 @@ _DIGITS = dict(zip("일이삼사오육칠팔구", range(1, 10), strict=True))
 _UNITS = {"십": 10, "백": 100, "천": 1000}
 _NATIVE = ("하나|한", "둘|두", "셋|세|석", "넷|네|넉", "다섯", "여섯", "일곱", "여덟", "아홉")
 _TENS = ("열", "스물|스무", "서른", "마흔", "쉰", "예순", "일흔", "여든", "아흔")
+_PLACE = re.compile("(?<![?]P)<[nd]>")
 _SINO = "[일이삼사오육칠팔구십백천]{1,6}(?:점[일이삼사오육칠팔구])?"
 
 
@@ -85,12 +87,17 @@ def _native() -> dict[str, int]:
 def _patterns() -> dict[str, tuple[tuple[re.Pattern[str], str | float, float | None, float, float], ...]]:
     """Compiled once: pattern, scale, fixed value, limits."""
     native = "(?:(?:" + "|".join(_TENS) + ")(?:" + "|".join(_NATIVE) + ")?|" + "|".join(_NATIVE) + ")"
-    numeral = rf"(?<![\d.])(?P<n>\d{{1,4}}(?:\.\d{{1,2}})?|{_SINO}|{native})"
+    digits = r"\d{1,4}(?:\.\d{1,2})?"
+    either = rf"(?<![\d.])(?P<n>{digits}|{_SINO}|{native})"
     return {
-        name: tuple(
-            (re.compile(fold(row["find"].replace("<n>", numeral).replace("<d>", r"(?<![\d.])(?P<n>\d{1,4}(?:\.\d{1,2})?)"))),
-             row.get("scale", 1), row.get("value"), float(row.get("low", 0)), float(row.get("high", 1e6)))
-            for row in rows
-        )
+        name: tuple(_row(row, either, rf"(?<![\d.])(?P<n>{digits})") for row in rows)
         for name, rows in language()["quantities"].items()
     }
+
+
+def _row(
+    row: Mapping[str, Any], either: str, digits: str
+) -> tuple[re.Pattern[str], str | float, float | None, float, float]:
+    text = _PLACE.sub(lambda found: either if found.group() == "<n>" else digits, row["find"])
+    limits = float(row.get("low", 0)), float(row.get("high", 1e6))
+    return (re.compile(fold(text)), row.get("scale", 1), row.get("value"), *limits)

@@ -123,7 +123,8 @@ def _source(source: Mapping[str, Any], words: Mapping[str, Any]) -> str:
 def _link(source: Mapping[str, Any], words: Mapping[str, Any]) -> str:
     address = source["source"]
     if not address.startswith(("https://", "http://")):
-        return f"<small>{escape(address)}</small>"
+        # Not a page but a description; it mostly repeats the publisher, title and year above.
+        return "" if source["publisher"] else f"<small>{escape(address)}</small>"
     name = escape(f"{words['open_source']}: {source['title']}")
     text = escape(words["open_source"])
     return f'<a href="{escape(address)}" target="_blank" rel="noopener noreferrer" aria-label="{name}">{text} ↗</a>'

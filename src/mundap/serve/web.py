@@ -30,6 +30,7 @@ STORE = "mundap"
 
 # Per component, the properties that hold words. The layout is built from this table, and so is the language switch.
 WORDS: dict[str, Callable[[Words], dict[str, Any]]] = {
+    "lang": lambda t: {"label": t["language_label"]},
     "theme": lambda t: {"value": "◐"},
     "chat": lambda t: {
         "label": t["chat_label"],
@@ -162,10 +163,10 @@ def _top(parts: Parts) -> None:
         parts["lang"] = gr.Radio(
             [("한국어", "ko"), ("English", "en")],
             value=START,
-            label=texts(START)["language_label"],
             show_label=False,
             container=False,
             elem_id="lang",
+            **words("lang"),
         )
         parts["theme"] = gr.Button(elem_id="theme", size="sm", variant="secondary", **words("theme"))
     parts["notice"] = _html(render.notice(START), elem_id="notice")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from mundap.types import Lang, Message, Profile, Reply
 Chat = list[dict[str, Any]]
 Updates = dict[str, Any]
 
+TAG = re.compile(r"<(?=[a-zA-Z/!?])")
+IMAGE = "&#33;["
 NOBODY = "none"
 KNOWN = ("me", "child", "parent")
 FOLLOW_UPS = 3
@@ -36,15 +39,24 @@ class Settings:
 
 def plain(chat: Sequence[Mapping[str, Any]] | None) -> Chat:
     """The conversation as roles and texts, whatever form the browser sent it in."""
-    return [
-        {"role": m["role"], "content": _text(m["content"])} for m in chat or () if m["role"] in ("user", "assistant")
-    ]
+    spoken = (message for message in chat or () if message["role"] in ("user", "assistant"))
+    return [{"role": message["role"], "content": unmarked(_text(message["content"]))} for message in spoken]
 
 
 def _text(content: Any) -> str:
     if isinstance(content, str):
         return content
     return "".join(part.get("text", "") for part in content if isinstance(part, Mapping))
+
+
+def marked(chat: Chat) -> Chat:
+    """The conversation as it is shown: tags are made text and images links, so that no form, style or fetch gets in."""
+    return [message | {"content": TAG.sub("&lt;", message["content"]).replace("![", IMAGE)} for message in chat]
+
+
+def unmarked(text: str) -> str:
+    """The text a person wrote, from the text that was shown."""
+    return text.replace("&lt;", "<").replace(IMAGE, "![")
 
 
 class Talk:

@@ -21,10 +21,12 @@ from mundap.serve.web_events import (
     Updates,
     details,
     fields,
+    marked,
     person_choices,
     person_name,
     plain,
     stopped,
+    unmarked,
     vote,
 )
 from mundap.types import Lang
@@ -57,6 +59,8 @@ def _lang(value: Any) -> Lang:
 def _updates(parts: Parts, updates: Updates) -> dict[Any, Any]:
     """Turn `{name: value}` into what Gradio takes; `busy` swaps the send button for the stop button."""
     busy = updates.pop("busy", None)
+    if "chat" in updates:
+        updates["chat"] = marked(updates["chat"])
     given = {parts[name]: gr.update(value=value) if name != "notes" else value for name, value in updates.items()}
     if busy is not None:
         given |= {parts["send"]: gr.update(visible=not busy), parts["stop"]: gr.update(visible=busy)}
@@ -85,7 +89,7 @@ def _asking(parts: Parts, talk: Talk) -> list[Any]:
             yield updates
 
     async def edit(data: gr.EditData, chat: Any, *rest: Any) -> AsyncIterator[dict[Any, Any]]:
-        async for updates in ask(str(data.value), plain(chat)[: _index(data.index)], *rest):
+        async for updates in ask(unmarked(str(data.value)), plain(chat)[: _index(data.index)], *rest):
             yield updates
 
     async def example(data: gr.SelectData, chat: Any, *rest: Any) -> AsyncIterator[dict[Any, Any]]:
@@ -284,7 +288,7 @@ def _languages(blocks: gr.Blocks, parts: Parts, desk: Desk, table: Table) -> Non
             given
             | form
             | {
-                parts["lang"]: lang,
+                parts["lang"]: gr.update(value=lang, **table["lang"](texts(lang))),
                 parts["form"]: gr.update(visible=person != NOBODY),
                 parts["consent"]: gr.update(value=bool(people["people"].get(person)), **table["consent"](texts(lang))),
             }
@@ -292,4 +296,4 @@ def _languages(blocks: gr.Blocks, parts: Parts, desk: Desk, table: Table) -> Non
 
     stores = [parts[name] for name in ("people", "votes")]
     parts["lang"].input(switch, [parts["lang"], *stores, parts["notes"]], worded, **QUIET)
-    blocks.load(restore, [parts["lang_store"], *stores], [*worded, parts["lang"], parts["form"]], **QUIET)
+    blocks.load(restore, [parts["lang_store"], *stores], [*worded, parts["form"]], **QUIET)
