@@ -103,7 +103,12 @@ def test_overrides_make_sections_and_the_last_wins() -> None:
 
 
 def test_a_value_may_hold_equals_signs() -> None:
-    assert parse({}, "here", ["models.m.use=http", "models.m.url=http://h/v1?a=b"]).models["m"].config["url"].endswith("a=b")
+    assert (
+        parse({}, "here", ["models.m.use=http", "models.m.url=http://h/v1?a=b"])
+        .models["m"]
+        .config["url"]
+        .endswith("a=b")
+    )
 
 
 @pytest.mark.parametrize("override", ["", "=1", "name", "seed=[1", "name.x=1", "seed='", "chat.generation.top_p=high"])

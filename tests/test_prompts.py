@@ -40,7 +40,10 @@ def test_alpaca_is_laid_out_letter_by_letter() -> None:
 
 
 def test_mundap_ko_is_laid_out_letter_by_letter() -> None:
-    assert prompts.render("mundap-ko", TALK[1:3]).text == "### 질문:\n머리가 아파요.\n\n### 답변:\n언제부터 아프셨나요?\n\n"
+    assert (
+        prompts.render("mundap-ko", TALK[1:3]).text
+        == "### 질문:\n머리가 아파요.\n\n### 답변:\n언제부터 아프셨나요?\n\n"
+    )
 
 
 def test_question_context_answer_is_laid_out_letter_by_letter() -> None:
@@ -115,7 +118,17 @@ def test_a_marker_hidden_in_a_marker_does_not_come_together(inner: str, outer: s
 
 @pytest.mark.parametrize(
     "text",
-    ["열이 38.5도예요 <3", "a < b and b > c", "혈압 140/90", "C# 3: 그냥", "#1: 두통", "[1] 근거", "1 | 2", "물 | 차", "5 < 6 |"],
+    [
+        "열이 38.5도예요 <3",
+        "a < b and b > c",
+        "혈압 140/90",
+        "C# 3: 그냥",
+        "#1: 두통",
+        "[1] 근거",
+        "1 | 2",
+        "물 | 차",
+        "5 < 6 |",
+    ],
 )
 def test_ordinary_text_is_left_alone(text: str) -> None:
     assert prompts.harmless(text) == text
@@ -157,7 +170,11 @@ def test_the_rules_are_in_the_language_asked_for() -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(history=st.lists(st.builds(Message, st.sampled_from(["system", "user", "assistant"]), st.text(max_size=700)), max_size=8))
+@given(
+    history=st.lists(
+        st.builds(Message, st.sampled_from(["system", "user", "assistant"]), st.text(max_size=700)), max_size=8
+    )
+)
 def test_history_is_bounded_whole_and_begins_with_the_user(history: list[Message]) -> None:
     kept = prompts.chat(history, ["자료"], "질문", "ko")[1:-1]
     assert sum(len(line.content) for line in kept) <= 1200

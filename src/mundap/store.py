@@ -149,7 +149,9 @@ class Work:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
                 stream.seek(0)
-                raise UserError(f"{self.root} is in use by process {stream.read().strip() or '?'}; wait for it or stop it") from error
+                raise UserError(
+                    f"{self.root} is in use by process {stream.read().strip() or '?'}; wait for it or stop it"
+                ) from error
             stream.truncate(0)
             stream.write(str(os.getpid()))
             stream.flush()

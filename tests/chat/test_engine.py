@@ -114,7 +114,9 @@ def test_english_is_answered_in_english(ask: Ask) -> None:
     assert reply.citations[0].topic in {"diarrhea", "gastroenteritis"}
 
 
-@pytest.mark.parametrize("text", ["", "   ", "\ud800\udc00\ud800", "\u200b\u200b", "ㅋ" * 4000, "?", "\x00", "🤕" * 500])
+@pytest.mark.parametrize(
+    "text", ["", "   ", "\ud800\udc00\ud800", "\u200b\u200b", "ㅋ" * 4000, "?", "\x00", "🤕" * 500]
+)
 def test_odd_input_gets_an_answer(ask: Ask, text: str) -> None:
     reply = ask(text)
     assert reply.text

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ async def complete(kind: str, request: Request) -> Response:
         error = {"message": f"no, {request.headers.get('authorization')}"}
         return JSONResponse({"error": error}, status, {"retry-after-ms": "10"})
     if kind == "slow":
-        time.sleep(1.5)
+        await asyncio.sleep(1.5)
     if kind == "endless":
         return StreamingResponse(endless(), media_type="text/event-stream")
     pieces = {
@@ -78,12 +79,12 @@ async def complete(kind: str, request: Request) -> Response:
     return HTMLResponse("<html>hello</html>") if pieces is None else stream(pieces)
 
 
-def endless() -> Iterator[str]:
+async def endless() -> AsyncIterator[str]:
     closed.clear()
     try:
         while True:
             yield event("또 ")
-            time.sleep(0.002)
+            await asyncio.sleep(0.002)
     finally:
         closed.set()
 

@@ -24,7 +24,7 @@ FEVER = [Message("user", "What is a fever?")]
 
 @pytest.fixture(scope="module")
 def model() -> llama.Llama:
-    return llama.bundled(parallel=2, threads=2)
+    return llama.bundled(parallel=2, threads=1)
 
 
 def said(model: Model, messages: Sequence[Message], options: Options) -> str:

@@ -1,0 +1,1 @@
+"""A conversation: one turn is triage, retrieve, write, guard."""

@@ -60,7 +60,9 @@ def bare(text: str, lang: Lang) -> str:
 
 def impersonal(text: str, lang: Lang) -> str:
     """A message without the words that say who it is about, so that they do not decide what it is about."""
-    kept = [word for word in text.split() if not set(raw()["people"]) & set(_table(lang).matches("groups", word.lower()))]
+    kept = [
+        word for word in text.split() if not set(raw()["people"]) & set(_table(lang).matches("groups", word.lower()))
+    ]
     return " ".join(kept)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -134,7 +134,7 @@ class Engine:
 
     def _written(
         self, model: Model, history: Sequence[Message], question: Question, urgency: Urgency
-    ) -> Iterator[str | Reply]:
+    ) -> Generator[Event, None, str]:
         """The model's answer as far as its sources carry it. Returns why there is none, or an empty string."""
         if question.lang not in model.languages:
             return say("why.language", question.lang, model=model.name)

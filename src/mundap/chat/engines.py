@@ -14,6 +14,7 @@ from mundap.config import Recipe, Use
 from mundap.errors import UnknownName, UserError
 from mundap.knowledge import load
 from mundap.knowledge.passages import sections
+from mundap.models.llama import bundled_path
 from mundap.protocols import Model, Retriever
 from mundap.safety import replies
 from mundap.types import Lang, Options, Urgency
@@ -76,15 +77,9 @@ class Engines:
 def _uses(recipe: Recipe) -> dict[str, Use]:
     """The recipe's models, and the bundled one where its package is installed."""
     uses: dict[str, Use] = dict(recipe.models)
-    if registry.find("models", "bundled") and _bundled_is_here():
+    if bundled_path() is not None:
         uses.setdefault("bundled", Use(use="bundled"))
     return uses
-
-
-def _bundled_is_here() -> bool:
-    from mundap.models.llama import bundled_path
-
-    return bundled_path() is not None
 
 
 def _add(uses: dict[str, Use], model: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -42,7 +42,7 @@ class _Draft:
 
 def write(
     model: Model, options: Options, history: Sequence[Message], question: Question, urgency: Urgency
-) -> Iterator[Any]:
+) -> Generator[str | Reply, None, str]:
     """Yield the model's supported sentences, then when to go, then the `Reply`. Returns why nothing was shown, or ''.
 
     A model that fails after its first sentence ends with the safety lines and `finish="error"`, never as if whole.
@@ -70,7 +70,12 @@ def evidence(topic: Topic, question: Question) -> str:
 
 
 def _sentences(
-    model: Model, options: Options, history: Sequence[Message], question: Question, sources: dict[str, str], draft: _Draft
+    model: Model,
+    options: Options,
+    history: Sequence[Message],
+    question: Question,
+    sources: dict[str, str],
+    draft: _Draft,
 ) -> Iterator[str]:
     facts = [*describe(question.person.profile, question.person.groups, question.lang)]
     asked = prompts.chat(history[:-1], list(sources.values()), question.text, question.lang, facts)

@@ -124,9 +124,15 @@ def _interactions(question: Question, topic: Topic) -> Iterator[Part]:
     for interaction in topic.medicine.interactions:
         if mentions(asked, interaction.words, exclude=_medicine_names(topic)):
             text = say(
-                "interaction", lang, medicine=topic.title[lang], other=interaction.name[lang], note=interaction.note[lang]
+                "interaction",
+                lang,
+                medicine=topic.title[lang],
+                other=interaction.name[lang],
+                note=interaction.note[lang],
             )
-            yield Part(text, topic=topic.id, priority=1, needed=True, because=_from_profile(question, interaction.words))
+            yield Part(
+                text, topic=topic.id, priority=1, needed=True, because=_from_profile(question, interaction.words)
+            )
 
 
 def _no_interaction(question: Question) -> Iterator[Part]:
@@ -301,7 +307,9 @@ def _for_person(question: Question) -> Iterator[Part]:
     warned = any(True for topic in question.topics for _ in _interactions(question, topic))
     for group in groups[:3]:
         if group in own:
-            yield Part(f"{_as(question, group)} {own[group]}", topic=question.topic.id, priority=1, needed=True, group=group)
+            yield Part(
+                f"{_as(question, group)} {own[group]}", topic=question.topic.id, priority=1, needed=True, group=group
+            )
         elif group in _MEDICINE_GROUPS and question.cues.intent in ("medicine", "dose", "help") and not warned:
             general = say(f"general_group.{group}", question.lang)
             yield Part(f"{_as(question, group)} {general}", priority=2, needed=True, group=group)

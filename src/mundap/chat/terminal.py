@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from typing import Any
 
 from mundap.chat.engines import Engines
@@ -58,7 +57,12 @@ def _answer(engines: Engines, history: list[Message], profile: Profile, show: bo
         elif show:
             print(event, end="", flush=True)
     if show:
-        print("\n" + "".join(f"\n[{c.n}] {c.source}" for c in reply.citations) + (f"\n({reply.why})" if reply.why else "") + "\n")
+        print(
+            "\n"
+            + "".join(f"\n[{c.n}] {c.source}" for c in reply.citations)
+            + (f"\n({reply.why})" if reply.why else "")
+            + "\n"
+        )
     return reply
 
 

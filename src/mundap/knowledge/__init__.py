@@ -1,0 +1,1 @@
+"""The embedded, cited knowledge: topics as data, checked when loaded."""

@@ -48,7 +48,9 @@ def read(paths: Iterable[Traversable]) -> Mapping[str, Topic]:
 def _dangling(found: Mapping[str, Topic]) -> list[str]:
     """References from one topic to another that does not exist."""
     pairs = [(topic.id, other) for topic in found.values() for other in topic.instead_for.values()]
-    return [f"{topic}.yaml: instead_for names {other!r}, which is no topic" for topic, other in pairs if other not in found]
+    return [
+        f"{topic}.yaml: instead_for names {other!r}, which is no topic" for topic, other in pairs if other not in found
+    ]
 
 
 def _topic_files(folder: Traversable) -> list[Traversable]:

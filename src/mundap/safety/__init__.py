@@ -1,0 +1,1 @@
+"""What stands outside every model: triage, fixed replies, the guard over what models write."""
