@@ -11,7 +11,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from mundap import registry
-from mundap.errors import ConfigError, UnknownName, UserError
+from mundap.errors import ConfigError, UnknownName, UserError, did_you_mean
 from mundap.store import digest
 
 
@@ -151,7 +151,7 @@ def _problem(error: Any) -> str:
     *parents, last = error["loc"]
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return f"{place}: unknown key{registry.did_you_mean(str(last), _known(parents))}"
+        return f"{place}: unknown key{did_you_mean(str(last), _known(parents))}"
     return f"{place}: {error['msg']} (found {error['input']!r})"
 
 
@@ -170,7 +170,7 @@ def _names(raw: Mapping[str, Any]) -> list[str]:
     problems = [_unknown(*each) for each in wanted]
     model, known = chat.get("model"), [*map(str, models), *registry.names("models")]
     if isinstance(model, str) and model not in known:
-        problems.append(f"chat.model: no model {model!r}{registry.did_you_mean(model, known)}")
+        problems.append(f"chat.model: no model {model!r}{did_you_mean(model, known)}")
     return [problem for problem in problems if problem]
 
 

@@ -8,8 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from mundap.config import Recipe
-from mundap.errors import UserError
-from mundap.registry import did_you_mean
+from mundap.errors import UserError, did_you_mean
 from mundap.store import Manifest, Work
 
 

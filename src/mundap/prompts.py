@@ -11,8 +11,7 @@ from typing import Any
 
 import yaml
 
-from mundap.errors import UnknownName
-from mundap.registry import did_you_mean
+from mundap.errors import UnknownName, did_you_mean
 from mundap.types import Lang, Message, Role
 
 # Markers by which text could pretend to be a turn, a template's heading or the end of the sources.

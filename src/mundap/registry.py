@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from inspect import signature
 from typing import Any, cast
 
-from mundap.errors import MissingExtra, UnknownName, UserError
+from mundap.errors import MissingExtra, UnknownName, UserError, did_you_mean
 
 Factory = Callable[..., Any]
 
@@ -61,14 +60,6 @@ def find(kind: str, name: str) -> Factory:
     target = _built_in(kind)[name]
     module, _, attribute = target.partition(":")
     return cast(Factory, _load(lambda: getattr(import_module(module), attribute), f"{kind[:-1]} {name!r}"))
-
-
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """`; did you mean 'x'? Known: …` for the end of an error message."""
-    known = sorted(known)
-    close = get_close_matches(name, known, n=1)
-    hint = f"; did you mean {close[0]!r}?" if close else "."
-    return f"{hint} Known: {', '.join(known)}" if known else hint
 
 
 def _built_in(kind: str) -> Mapping[str, str]:

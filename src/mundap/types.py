@@ -10,6 +10,7 @@ from typing import Any, Literal
 Lang = Literal["ko", "en"]
 Role = Literal["system", "user", "assistant"]
 Origin = Literal["asked", "title", "generated", "translated"]
+State = Literal["whole", "question_deleted"]
 Finish = Literal["stop", "length", "error", "cancelled"]
 
 
@@ -47,6 +48,7 @@ class QA:
     asked_on: str = ""
     collected_on: str = ""
     question_origin: Origin = "asked"
+    state: State = "whole"
     trail: tuple[str, ...] = ()
 
 

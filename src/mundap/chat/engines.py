@@ -11,7 +11,7 @@ from mundap import registry
 from mundap.chat.engine import Engine
 from mundap.chat.phrases import say
 from mundap.config import Recipe, Use
-from mundap.errors import UnknownName, UserError
+from mundap.errors import UnknownName, UserError, did_you_mean
 from mundap.knowledge import load
 from mundap.knowledge.passages import sections
 from mundap.models.llama import bundled_path
@@ -48,7 +48,7 @@ class Engines:
     def get(self, name: str) -> Engine:
         """The engine of that name, loading its model the first time. Raises `UnknownName` or `ModelError`."""
         if name not in self.names():
-            raise UnknownName(f"no model is called {name!r}{registry.did_you_mean(name, self.names())}")
+            raise UnknownName(f"no model is called {name!r}{did_you_mean(name, self.names())}")
         with self._lock:
             if name not in self._open:
                 self._open[name] = Engine(self._retriever, self.topics, self._model(name), self._options())
@@ -103,5 +103,5 @@ def _described(model: str) -> Mapping[str, Any]:
         return {"use": "gguf", "path": model}
     if model in registry.names("models"):
         return {"use": model}
-    known = registry.did_you_mean(model, [COMPOSE, *registry.names("models")])
+    known = did_you_mean(model, [COMPOSE, *registry.names("models")])
     raise UserError(f"no model {model!r}: give a registered name, a .gguf file or an http URL{known}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 
 from mundap.knowledge.schema import Lists, Topic
@@ -23,8 +24,8 @@ def sections(topics: Iterable[Topic]) -> Iterator[Section]:
                     title=topic.title.ko,
                     title_en=topic.title.en,
                     text=text,
-                    names=(topic.title[lang], *topic.aliases[lang], *_terms(topic, lang)),
-                    terms=_terms(topic, lang),
+                    names=(topic.title[lang], *topic.aliases[lang], *_medicine_names(topic, lang)),
+                    terms=(*_title_words(topic, lang), *_medicine_names(topic, lang)),
                     source=source(topic),
                 )
 
@@ -58,10 +59,16 @@ def _medicine_parts(topic: Topic, lang: Lang) -> Iterator[tuple[str, str]]:
         yield "label", topic.medicine.label[lang]
 
 
-def _terms(topic: Topic, lang: Lang) -> tuple[str, ...]:
+def _medicine_names(topic: Topic, lang: Lang) -> tuple[str, ...]:
+    """A medicine's substance and, in Korean, its brands."""
     if topic.medicine is None:
         return ()
     return (topic.medicine.substance[lang], *(topic.medicine.brands if lang == "ko" else ()))
+
+
+def _title_words(topic: Topic, lang: Lang) -> list[str]:
+    """Words of the title, for the tokenizer's dictionary."""
+    return [word for word in re.split(r"[\s·/,()]+", topic.title[lang]) if len(word) > 1]
 
 
 def _joined(items: Lists, lang: Lang) -> str:

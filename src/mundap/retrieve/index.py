@@ -17,7 +17,7 @@ from mundap.store import digest
 from mundap.types import Section
 
 # Part of the key: raise it when what is written into the index, or how text becomes terms, changes.
-_LAYOUT = 2
+_LAYOUT = 4
 _VOCABULARY = "vocabulary.json"
 _WRITER_BYTES = 30_000_000
 
@@ -74,6 +74,7 @@ def _empty(folder: Path | None) -> Any:
     builder = SchemaBuilder()
     for name in ("topic", "section"):
         builder.add_text_field(name, stored=True, tokenizer_name="raw", index_option="basic")
+    builder.add_text_field("exact", tokenizer_name="raw", index_option="basic")
     for name in ("name", "gram", "body"):
         builder.add_text_field(name, tokenizer_name="whitespace", index_option="freq")
     return Index(builder.build(), None if folder is None else str(folder))
@@ -97,7 +98,7 @@ def _documents(sections: Sequence[Section], tokens: Tokens) -> Iterator[dict[str
     """One document for each name of a topic and one for each section."""
     names = dict.fromkeys((s.topic, s.lang, name) for s in sections for name in s.names)
     for topic, _, name in names:
-        grams = " ".join(tokens.grams(name))
-        yield {"topic": topic, "section": "", "name": " ".join(tokens(name)), "gram": grams}
+        terms = {"name": " ".join(tokens(name)), "gram": " ".join(tokens.grams(name)), "exact": tokens.packed(name)}
+        yield {"topic": topic, "section": "", **terms}
     for section in sections:
         yield {"topic": section.topic, "section": section.id, "body": " ".join(tokens(section.text))}

@@ -18,13 +18,14 @@ from mundap.types import Lang, Passage, Section
 
 # Tuned on the dev half of tests/retrieve/queries.jsonl alone; LOG.md has the table.
 _GRAM = 0.25  # a pair of letters in common, against a morpheme in common
+_EXACT = 0.5  # the whole query being a name, against a morpheme in common
 _BODY = 0.35  # the best passage of a topic, against its best name
 _MEANING = 0.45  # a word near in meaning, against the word itself
 _SPELLING = 0.7  # a word near in spelling, against the word itself
 _NEAR = 0.86  # cosine from which Kiwi's neighbours are taken
 # An answer is confident when score + _COVER * coverage reaches _CONFIDENT: a strong match of few words or a good
 # match of most words.
-_COVER, _CONFIDENT = 6.0, 11.5
+_COVER, _CONFIDENT = 6.0, 14.5
 _HITS = 60
 _SNIPPET = 120
 
@@ -116,10 +117,11 @@ class Lexical:
         return bool(found.hits)
 
     def _name_query(self, query: str, terms: Sequence[Term]) -> Any:
-        grams = [Term(gram, _GRAM) for gram in dict.fromkeys(self.tokens.grams(query))]
         from tantivy import Occur, Query
 
-        parts = [self._any("name", terms), self._any("gram", grams)]
+        grams = [Term(gram, _GRAM) for gram in dict.fromkeys(self.tokens.grams(query))]
+        exact = [Term(self.tokens.packed(query), _EXACT)]
+        parts = [self._any("name", terms), self._any("gram", grams), self._any("exact", exact)]
         return Query.boolean_query([(Occur.Should, part) for part in parts])
 
     def _any(self, field: str, terms: Sequence[Term]) -> Any:

@@ -41,7 +41,12 @@ class Tokens:
 
     def grams(self, text: str) -> list[str]:
         """Overlapping pairs of characters of the text without its spaces: what survives misspelling and spacing."""
-        return self._grams.analyze("".join(text[:_MAX_CHARACTERS].encode("utf-8", "ignore").decode().split()))  # type: ignore[no-any-return]
+        return list(self._grams.analyze(self.packed(text)))
+
+    @staticmethod
+    def packed(text: str) -> str:
+        """A whole text as one term, spaces aside, for asking whether it is exactly somebody's name."""
+        return "".join(text[:_MAX_CHARACTERS].lower().split()).encode("utf-8", "ignore").decode()
 
     def similar(self, term: str, top: int = 8) -> list[tuple[str, float]]:
         """Korean morphemes near in meaning by Kiwi's own embedding, with their cosine, nearest first."""
@@ -65,8 +70,9 @@ class Tokens:
             return []
         if kind == "V":
             form = form.removesuffix("하") or form
-        term = f"{form}/{kind}"
-        return [] if term in self._stop else [term]
+        # Kiwi knows some names of several words (세균성 질염); each word is a term.
+        terms = [f"{part}/{kind}" for part in form.split()]
+        return [term for term in terms if term not in self._stop]
 
     @cached_property
     def kiwi(self) -> Any:

@@ -13,11 +13,13 @@ from functools import cache
 from typing import Any
 
 from mundap.safety.data import language, rule_files
-from mundap.safety.normalise import Flat, fold
+from mundap.safety.normalise import Flat, fold, nieun
 from mundap.safety.quantities import amounts
 from mundap.safety.scope import free
 
 Span = tuple[int, int]
+_GAP = re.compile(r"[.]([{]0,\d+[}][?]?)")
+_AFTER_NIEUN = "(?<!<ㄴ>)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +93,11 @@ def _compile(name: str, row: Mapping[str, Any]) -> Concept:
 
 
 def _korean(text: str) -> str:
+    """A gap does not reach over a plain negation: 입술도 안 부었어요 is not a swollen lip."""
+    folded = fold(text).replace("..", ".{0,6}")
+    folded = _GAP.sub(lambda found: f"(?:(?!{fold(language()['gap_stop'])}).){found.group(1)}", folded)
     particle = "(?:" + "|".join(language()["particles"]) + ")?"
-    return fold(text).replace("..", ".{0,6}").replace(" ", particle)
+    return folded.replace(_AFTER_NIEUN, f"(?<!{nieun()})").replace(" ", particle)
 
 
 def _english(text: str) -> str:

@@ -15,7 +15,7 @@ from mundap.safety.concepts import Reading, Span
 from mundap.safety.quantities import names
 
 _TOKEN = re.compile(r"\s*(?:(?P<name>[*+]?[a-z_][a-z0-9_]*)|(?P<cmp>[<>]=?)|(?P<num>\d+(?:\.\d+)?)|(?P<sign>[()&|!~]))")
-_AHEAD, _BEHIND, _ASCII = 13.0, 6.0, 0.35
+_REACH, _BACK, _ASCII = 13.0, 2.2, 0.35
 _NOWHERE: Span = (-1, -1)
 Spans = tuple[Span, ...]
 Node = Callable[[Reading], Spans]
@@ -127,7 +127,7 @@ def _touch(reading: Reading, first: Span, second: Span) -> bool:
         return first != _NOWHERE and second != _NOWHERE
     flat = reading.flat
     gap = flat.text[low:high]
-    if sum(_ASCII if sign.isascii() else 1.0 for sign in gap) > (_AHEAD if ahead else _BEHIND):
+    if sum(_ASCII if sign.isascii() else 1.0 if ahead else _BACK for sign in gap) > _REACH:
         return False
     if _crosses(flat.strong, low, high):
         return False

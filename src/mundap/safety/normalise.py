@@ -109,13 +109,18 @@ def _repairs() -> tuple[tuple[re.Pattern[str], str], ...]:
 
 
 @cache
+def nieun() -> str:
+    """A character class of every syllable that ends in ㄴ, as before 데 (아픈데)."""
+    return "[" + "".join(chr(code) for code in range(_SYLLABLE + 4, 0xD7A4, 28)) + "]"
+
+
+@cache
 def _ends() -> tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]:
     """Compiled clause ends; the text that ends a clause stays, a mark follows it."""
     marks = (("sentence", _SENTENCE), ("strong", _STRONG), ("weak", _WEAK))
-    nieun = "[" + "".join(chr(code) for code in range(_SYLLABLE + 4, 0xD7A4, 28)) + "]"
     rows = language()["ends"]
     return tuple(
-        (re.compile("(?:" + "|".join(fold(one).replace("<ㄴ>", nieun) for one in rows[name]) + ")"), r"\g<0>" + mark)
+        (re.compile("(?:" + "|".join(fold(one).replace("<ㄴ>", nieun()) for one in rows[name]) + ")"), r"\g<0>" + mark)
         for name, mark in marks
     )
 

@@ -77,6 +77,25 @@
     else if (e.target.closest?.("#send, #stop, #new, #chat .example, #chat .option")) refocus();
   });
 
+  // A new question goes to the top of the view, so that its answer is read from its beginning, not from its end.
+  // Until the answer has filled the view, it is kept there; a person who scrolls is left alone.
+  let questions = 0;
+  let follow = false;
+  const scroll = () => {
+    const box = document.querySelector("#chat .bubble-wrap");
+    const rows = box ? box.querySelectorAll(".user-row") : [];
+    if (rows.length !== questions) follow = rows.length > questions || follow;
+    questions = rows.length;
+    if (!follow || !questions) return;
+    const row = rows[questions - 1];
+    const top = box.scrollTop + row.getBoundingClientRect().top - box.getBoundingClientRect().top - 8;
+    if (Math.abs(box.scrollTop - top) > 1) box.scrollTop = top;
+    if (box.scrollHeight - top >= box.clientHeight + 40 && !document.querySelector("#status .busy")) follow = false;
+  };
+  for (const kind of ["wheel", "touchmove", "keydown"]) {
+    document.addEventListener(kind, (e) => { if (e.target.closest?.("#chat")) follow = false; }, { passive: true });
+  }
+
   // The file is made here, from text the server made in memory.
   let lastFile = "";
   const download = () => {
@@ -111,7 +130,7 @@
   new MutationObserver(() => {
     if (waiting) return;
     waiting = true;
-    requestAnimationFrame(() => { waiting = false; name(); download(); paint(); });
+    requestAnimationFrame(() => { waiting = false; name(); download(); paint(); scroll(); });
   }).observe(document.documentElement, { childList: true, subtree: true, attributes: true, attributeFilter: ["data-export", "data-lang", "class"] });
   name();
 })();

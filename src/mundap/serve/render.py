@@ -142,8 +142,14 @@ def status(given: Note, lang: Lang) -> str:
         parts.append(f'<a href="#sources" data-open="sources">{escape(count)}</a>')
     if given["why"]:
         parts.append(f'<span class="why">{escape(words["why"].format(why=given["why"]))}</span>')
-    parts.append(f"<span>{escape(words['ai_tag'])} · {escape(given['model'])}</span>")
+    parts.append(f"<span>{escape(writer(given['model'], lang))}</span>")
     return say("".join(parts), done=words["done"])
+
+
+def writer(model: str, lang: Lang) -> str:
+    """Who wrote an answer, as it is told under it."""
+    words = texts(lang)
+    return str(words["writers"].get(model, words["writer"].format(model=model)))
 
 
 def say(inner: str, done: str = "", busy: bool = False) -> str:

@@ -182,6 +182,7 @@ def _talk(parts: Parts) -> None:
         show_label=False,
         container=False,
         sanitize_html=True,
+        autoscroll=False,
         allow_tags=False,
         latex_delimiters=[],
         allow_file_downloads=False,

@@ -1,0 +1,1 @@
+"""Collect: doctors' answers from sites and files, as records that say where they came from."""
