@@ -24,7 +24,7 @@ TURNS = st.lists(st.builds(Message, st.sampled_from(["system", "user", "assistan
 
 
 def test_the_templates_by_name() -> None:
-    assert TEMPLATES == sorted(TEMPLATES)
+    assert sorted(TEMPLATES) == TEMPLATES
     assert {"alpaca", "mundap-ko", "question-context-answer"} <= set(TEMPLATES)
 
 

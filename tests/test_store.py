@@ -68,7 +68,7 @@ def test_blank_lines_and_line_separators_do_not_count(tmp_path: Path) -> None:
         (b"3", "expected an object, found int"),
         (b"null", "expected an object, found NoneType"),
         (b'{"a": 1}{"b": 2}', "not JSON"),
-        ("{'a': 1}".encode(), "not JSON"),
+        (b"{'a': 1}", "not JSON"),
         ("머리".encode("cp949"), "not UTF-8 at byte 0 of the line; save the file as UTF-8"),
         (b'{"a": "\xf0\x28\x8c\x28"}', "not UTF-8 at byte 7"),
     ],

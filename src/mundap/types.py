@@ -33,7 +33,11 @@ class Level(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class QA:
-    """One question and its answer, with where it came from and what changed it, in order (`trail`)."""
+    """One question and its answer, with where it came from and what changed it, in order (`trail`).
+
+    `flags` mark what a reader may want to leave out (`stale`, `oriental`, …), `group` holds together what must not
+    straddle splits, `fields` are the answers of a site's intake form.
+    """
 
     id: str
     question: str
@@ -50,6 +54,9 @@ class QA:
     question_origin: Origin = "asked"
     state: State = "whole"
     trail: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    group: str = ""
+    fields: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,9 @@ def ask(page: Page, text: str) -> None:
 
 
 def finished(page: Page) -> None:
-    expect(page.locator("#status [role=status]")).to_contain_text(re.compile("AI 생성|AI-generated"))
+    expect(page.locator("#status [role=status]")).to_contain_text(
+        re.compile("AI 생성|AI-generated|안전 안내|Fixed safety")
+    )
     expect(page.locator("#send")).to_be_visible()
 
 
@@ -31,7 +33,8 @@ def answers(page: Page) -> list[str]:
 
 
 def model(page: Page, name: str) -> None:
-    page.locator("#settings > button").click()
+    if not page.locator("#model").is_visible():
+        page.locator("#settings > button").click()
     page.locator(f"#model input[value='{name}']").check()
 
 

@@ -30,6 +30,24 @@ def test_answers_stream_and_stop_stops(visit: Visit, fake: Live, shot: Shot) -> 
     expect(page.locator("#send")).to_be_visible()
 
 
+def test_a_new_talk_during_an_answer_stays_empty(visit: Visit, fake: Live) -> None:
+    page = visit(fake)
+    model(page, "slow")
+    ask(page, "천천히")
+    expect(page.locator("#chat .message.bot")).to_contain_text("문장2입니다.")
+    page.locator("#new").click()
+    expect(page.locator("#chat .message")).to_have_count(0)
+    page.wait_for_timeout(500)
+    assert page.locator("#chat .message").count() == 0
+    page.locator("#send").click()  # Nothing to send is nothing sent.
+    page.wait_for_timeout(300)
+    assert page.locator("#chat .message").count() == 0
+    model(page, "quick")
+    ask(page, "다시")
+    finished(page)
+    assert [words.strip() for words in asked(page)] == ["다시"]
+
+
 def test_leaving_the_page_stops_the_engine(visit: Visit, fake: Live) -> None:
     page, engine = visit(fake), fake.engines.engines["slow"]
     model(page, "slow")

@@ -26,6 +26,17 @@ def test_emergency_card_dials_119(visit: Visit, real: Live, shot: Shot) -> None:
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
+def test_crisis_shows_109_and_keeps_the_talk_open(visit: Visit, real: Live, shot: Shot) -> None:
+    page = visit(real)
+    ask(page, "그만 살고 싶어요")
+    expect(page.get_by_role("alert").locator("a[href='tel:109']")).to_be_visible()
+    finished(page)
+    shot(page, "crisis")
+    page.locator("#card summary").click()
+    shot(page, "crisis-open")
+    expect(page.locator("#ask textarea")).to_be_enabled()
+
+
 def test_sources_panel_lists_what_is_cited(visit: Visit, real: Live, shot: Shot) -> None:
     page = visit(real)
     ask(page, "어제부터 머리가 지끈지끈 아파요")

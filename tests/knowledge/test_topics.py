@@ -30,8 +30,15 @@ CALLED = re.compile(
     r"|\b(911|999|988|1339|1393)\b"
 )
 DIAGNOSIS = {
-    "ko": re.compile(r"(?:당신|환자분|고객님|질문자님|회원님)(?:은|는|께서는)|걸리셨(?:습니다|어요)|(?:으로|로)\s*진단(?:됩니다|합니다)|확률(?:은|이)?\s*\d"),
-    "en": re.compile(r"(?:^|[.;] )You (?:probably |clearly )?(?:have (?:a |an |the )?(?!to\b|had\b|been\b)\w+|are suffering)|your diagnosis", re.IGNORECASE),
+    "ko": re.compile(
+        r"(?:당신|환자분|고객님|질문자님|회원님)(?:은|는|께서는)|걸리셨(?:습니다|어요)"
+        r"|(?:으로|로)\s*진단(?:됩니다|합니다)|확률(?:은|이)?\s*\d"
+    ),
+    "en": re.compile(
+        r"(?:^|[.;] )You (?:probably |clearly )?(?:have (?:a |an |the )?(?!to\b|had\b|been\b)\w+|are suffering)"
+        r"|your diagnosis",
+        re.IGNORECASE,
+    ),
 }
 
 
@@ -105,7 +112,8 @@ def test_only_numbers_of_the_hotline_table_are_given() -> None:
 
 
 def test_the_search_for_numbers_finds_them() -> None:
-    for text in ("02-123-4567", "1339에 전화하세요", "call 1588", "1588-1234로 문의하세요", "911", "120번에 문의하세요", "1339로 연락하세요"):
+    told = ("02-123-4567", "1339에 전화하세요", "call 1588", "1588-1234로 문의하세요", "911", "120번에 문의하세요", "1339로 연락하세요")
+    for text in told:
         assert CALLED.search(text), text
     for text in ("혈압 120/80", "5-10분", "하루 100-200 mg", "2023년", "after 120 hours"):
         assert not CALLED.search(text), text
@@ -121,7 +129,8 @@ def test_situations_have_the_form_that_answers_weave() -> None:
     for topic in TOPICS.values():
         for items in (topic.see_doctor.today, topic.see_doctor.this_week, topic.go_now):
             assert [item for item in items.ko if not item.endswith("때")] == [], topic.id
-            assert [item for item in items.en if item.endswith(".") or re.match(r"(?:[A-Z][a-z]+ |If |When )(?!\w*[A-Z])", item)] == [], topic.id
+            sentences = [item for item in items.en if item.endswith(".") or re.match(r"[A-Z][a-z]+ ", item)]
+            assert sentences == [], topic.id
 
 
 def test_sentences_are_whole() -> None:

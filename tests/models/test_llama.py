@@ -46,7 +46,11 @@ def test_it_streams_and_greedy_is_reproducible(model: llama.Llama) -> None:
 
 def test_pieces_are_whole_characters(model: llama.Llama) -> None:
     """A byte-level model makes most Hangul and emoji from several tokens; sampled hot, it makes many of them."""
-    asked = [Message("user", "한국어로 써 주세요: 안녕하세요 🙂 머리가 아파요"), Message("assistant", "안녕하세요 🙂"), Message("user", "다시 🙂 한국어로")]
+    asked = [
+        Message("user", "한국어로 써 주세요: 안녕하세요 🙂 머리가 아파요"),
+        Message("assistant", "안녕하세요 🙂"),
+        Message("user", "다시 🙂 한국어로"),
+    ]
     text = ""
     for seed in range(3):
         for piece in model.generate(asked, Options(max_tokens=60, temperature=1.5, seed=seed)):

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mundap.serve import render
 from mundap.serve.cut import Cut
-from mundap.serve.stream import last_turns
+from mundap.serve.stream import Desk, last_turns
 from mundap.serve.texts import asset, texts
-from mundap.serve.web_events import details, fields, marked, plain, profile_of
+from mundap.serve.web_events import Talk, details, fields, marked, plain, profile_of
 from mundap.types import Citation, Level, Message, Reply, Urgency
 
 HOSTILE = "<img src=x onerror=alert(1)>\n\n[x](javascript:1)\n\n\"'&"
@@ -129,6 +129,19 @@ def test_numbers_in_the_card_dial() -> None:
     html = render.card(card("도움", "1577-0199"), Reply("", urgency=Urgency(Level.CRISIS)))
     assert 'href="tel:15770199"' in html
     assert 'role="alert"' in html
+    bare = card("도움")
+    bare.hotlines = ("119", "1577-0199")
+    assert 'href="tel:15770199"' in render.card(bare, Reply("", urgency=Urgency(Level.CRISIS)))
+
+
+def test_a_broken_card_still_has_the_numbers() -> None:
+    def broken(urgency: Urgency, lang: str) -> Any:
+        raise KeyError(urgency)
+
+    talk = Talk(Desk(SimpleNamespace(redirect_card=broken)))  # type: ignore[arg-type]
+    failed = Reply("x", urgency=Urgency(Level.EMERGENCY, failed=True))
+    assert all(f'href="tel:{number}"' in talk._card(failed) for number in ("119", "109"))
+    assert 'href="tel:112"' in talk._card(Reply("x", urgency=Urgency(Level.CRISIS, hotlines=("112",))))
 
 
 def test_profiles_survive_the_form_and_damaged_ones_are_not_used() -> None:

@@ -21,7 +21,7 @@ class Refused(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class Provenance:
     """What all records of one source share. `parser` ends up in the trail as `collect:hidoc@1`."""
 
     name: str
@@ -67,8 +67,10 @@ def _text(value: Any, name: str) -> str:
         raise Refused(f"{name} is {type(value).__name__}, not text" if value is not None else f"{name} is missing")
     if "\x00" in value:
         raise Refused(f"{name} contains NUL")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise Refused(f"{name} is not valid Unicode")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise Refused(f"{name} is not valid Unicode") from None
     return value.strip()
 
 

@@ -1,1 +1,1 @@
-"""What stands outside every model: triage, fixed replies, the guard over what models write."""
+"""The safety layer: triage before any model, fixed replies, hotlines. Import the modules; nothing is loaded here."""

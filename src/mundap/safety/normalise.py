@@ -145,3 +145,8 @@ def _folded(index: int) -> int:
     if _ONSETS[onset] == "ㄷ" and heart == "ㅙ":
         heart = "ㅚ"
     return _SYLLABLE + onset * 588 + _VOWELS.index(heart) * 28 + final
+
+
+def visible(text: str | None) -> str:
+    """The text as a person sees it: without lone surrogates and the invisible characters that could hide words."""
+    return unicodedata.normalize("NFC", _INVISIBLE.sub("", text or "")).replace("\x00", "")

@@ -45,6 +45,11 @@ def names() -> frozenset[str]:
     return frozenset(language()["quantities"])
 
 
+def patterns() -> tuple[re.Pattern[str], ...]:
+    """Every compiled expression, for the test that times them."""
+    return tuple(row[0] for rows in _patterns().values() for row in rows)
+
+
 def number(word: str) -> float:
     """`38.5`, `삼십팔점오` or `스물다섯` as a number; 0 when it is none of these."""
     if word[:1].isdigit():

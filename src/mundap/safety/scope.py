@@ -25,6 +25,11 @@ def free(flat: Flat, span: Span, mode: str = "") -> bool:
     return mode == "+" or not (past(flat, span) or supposed(flat, span) or told(flat, span))
 
 
+def says(cue: str, text: str) -> bool:
+    """Whether a flattened text holds a cue."""
+    return bool(_cue(cue).search(text))
+
+
 def negated(flat: Flat, span: Span) -> bool:
     """True negation that reaches the mention, on the side its language puts it."""
     start, end = flat.around(flat.strong, *span)
@@ -100,3 +105,8 @@ def told(flat: Flat, span: Span) -> bool:
 def _cue(name: str) -> re.Pattern[str]:
     """One cue list of `language.yaml`, compiled."""
     return re.compile("|".join(fold(one) for one in language()["cues"][name]))
+
+
+def cues() -> tuple[re.Pattern[str], ...]:
+    """Every compiled cue list, for the test that times them."""
+    return tuple(_cue(name) for name in language()["cues"])

@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from mundap.safety.concepts import Reading, profile_concepts
-from mundap.safety.data import language
-from mundap.safety.normalise import flatten, fold
+from mundap.safety.normalise import flatten
 from mundap.safety.ruleset import Rule, rules
+from mundap.safety.scope import says
 from mundap.types import Level, Message, Profile, Urgency
 
 TOGETHER = 5
@@ -90,14 +90,7 @@ def _calm(found: tuple[Rule, ...]) -> tuple[Rule, ...]:
 
 def _corrected(said: Sequence[str]) -> bool:
     """The person said, in so many words, that what they wrote before was about a film, a book or homework."""
-    return len(said) > 1 and bool(_correction().search(flatten(said[-1]).text))
-
-
-@cache
-def _correction():  # type: ignore[no-untyped-def]
-    import re
-
-    return re.compile("|".join(fold(one) for one in language()["cues"]["correction"]))
+    return len(said) > 1 and says("correction", flatten(said[-1]).text)
 
 
 def _worst(found: tuple[Rule, ...]) -> Urgency:

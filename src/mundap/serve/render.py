@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,10 +65,27 @@ def footer(lang: Lang) -> str:
     return f"<p>{escape(texts(lang)['footer'])}</p>"
 
 
+@dataclass(frozen=True, slots=True)
+class BareCard:
+    """What is shown when the real card cannot be had: the numbers alone."""
+
+    hotlines: tuple[str, ...]
+    title: str = ""
+    call: tuple[str, ...] = ()
+    do: tuple[str, ...] = ()
+    dont: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
+
+
+def bare_card(reply: Reply) -> BareCard:
+    """The numbers triage gave, or those for any emergency."""
+    return BareCard(reply.urgency.hotlines or tuple(texts(reply.lang)["any_numbers"]))
+
+
 def card(content: Any, reply: Reply) -> str:
     """The red card of an emergency or crisis, with numbers that dial when touched."""
     words = texts(reply.lang)
-    calls = "".join(_call(hotline, words) for hotline in content.hotlines)
+    buttons = "".join(_call(hotline, words, reply.lang) for hotline in content.hotlines)
     lists = "".join(
         (
             _list("", content.ask),
@@ -76,18 +94,27 @@ def card(content: Any, reply: Reply) -> str:
         )
     )
     more = f"<details><summary>{escape(words['card_more'])}</summary>{lists}</details>" if lists else ""
-    level = reply.urgency.level.word
-    lead = "".join(f"<p>{escape(line)}</p>" for line in _lines(content.call))
-    title = escape(" ".join(_lines(content.title)))
-    body = f'<h2>{title}</h2>{lead}<div class="calls">{calls}</div>{more}'
-    return f'<section class="card {level}" role="alert">{body}</section>'
+    # The first line is the heading, whether the card has a title of its own or begins with whom to call.
+    heads = [line for line in (*_lines(content.title), *_lines(content.call)) if line]
+    title, *calls = heads or [words["levels"][Level.EMERGENCY.word]]
+    lead = "".join(f"<p>{escape(line)}</p>" for line in calls)
+    small = escape(getattr(content, "notice", ""))
+    body = f'<h2>{escape(title)}</h2>{lead}<div class="calls">{buttons}</div>{more}<small>{small}</small>'
+    return f'<section class="card {reply.urgency.level.word}" role="alert">{body}</section>'
 
 
-def _call(hotline: Any, words: Mapping[str, Any]) -> str:
-    number, digits = str(hotline.number), "".join(c for c in str(hotline.number) if c.isdigit())
-    label = words["call"].format(number=number)
-    small = escape(" · ".join(filter(None, (hotline.name, hotline.hours))))
-    return f'<a href="tel:{digits}"><strong>{escape(label)}</strong><small>{small}</small></a>'
+def _call(hotline: Any, words: Mapping[str, Any], lang: Lang) -> str:
+    """A button that dials. A hotline is a number, or a record that also has a name and hours, for one or each language."""
+    number = str(getattr(hotline, "number", hotline))
+    about = (_in(getattr(hotline, name, ""), lang) for name in ("name", "hours"))
+    small = escape(" · ".join(filter(None, about)))
+    digits = "".join(character for character in number if character.isdigit())
+    label = escape(words["call"].format(number=number))
+    return f'<a href="tel:{digits}"><strong>{label}</strong>{f"<small>{small}</small>" if small else ""}</a>'
+
+
+def _in(text: str | Mapping[str, str], lang: Lang) -> str:
+    return text if isinstance(text, str) else text[lang]
 
 
 def _list(title: str, items: Sequence[str]) -> str:

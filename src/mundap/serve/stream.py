@@ -30,6 +30,10 @@ class TimedOut(Exception):
     """A reply was not finished by its deadline."""
 
 
+class Stopped(Exception):
+    """The person who asked does not want the rest."""
+
+
 class Broken(Exception):
     """A reply failed. The text is safe to show: it is a `UserError`'s, or empty."""
 
@@ -55,14 +59,14 @@ class Desk:
         self.deadline = deadline
         self._places = threading.BoundedSemaphore(limit)
 
-    def ask(self, turn: Turn) -> AsyncGenerator[str | Reply]:
+    def ask(self, turn: Turn, stop: asyncio.Event | None = None) -> AsyncGenerator[str | Reply]:
         """Pieces of text and, last, the finished `Reply`. Raises `Busy` now; `TimedOut` or `Broken` while read.
 
-        Closing the iterator stops the engine at its next piece. The place is free once the engine has really stopped.
+        Setting `stop` raises `Stopped` at once. Closing the iterator stops the engine at its next piece. The place is free once the engine has really stopped.
         """
         if not self._places.acquire(blocking=False):
             raise Busy
-        work = _Work(self.engines, turn, self._places.release)
+        work = _Work(self.engines, turn, self._places.release, stop or asyncio.Event())
         work.start()  # Now, not at the first read: a reader that never comes must not keep the place.
         return self._read(work)
 
@@ -78,10 +82,11 @@ class Desk:
 class _Work:
     """The thread that iterates an engine, and the queue between it and the event loop."""
 
-    def __init__(self, engines: Engines, turn: Turn, done: Callable[[], None]) -> None:
+    def __init__(self, engines: Engines, turn: Turn, done: Callable[[], None], stop: asyncio.Event) -> None:
         self._engines = engines
         self._turn = turn
         self._done = done
+        self._stop = stop
         self._loop = asyncio.get_running_loop()
         self._queue: asyncio.Queue[str | Reply | Exception | None] = asyncio.Queue()
         self._stopped = threading.Event()
@@ -94,10 +99,17 @@ class _Work:
 
     async def next(self, seconds: float) -> str | Reply | None:
         """The next piece, None at the end. Raises what went wrong."""
+        get, halt = asyncio.ensure_future(self._queue.get()), asyncio.ensure_future(self._stop.wait())
         try:
-            item = await asyncio.wait_for(self._queue.get(), max(seconds, 0.001))
-        except TimeoutError:
-            raise TimedOut from None
+            await asyncio.wait({get, halt}, timeout=max(seconds, 0), return_when=asyncio.FIRST_COMPLETED)
+            if halt.done():
+                raise Stopped
+            if not get.done():
+                raise TimedOut
+            item = get.result()
+        finally:
+            get.cancel()
+            halt.cancel()
         if isinstance(item, Exception):
             raise item
         return item

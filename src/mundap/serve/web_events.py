@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 
 from mundap.serve import render
 from mundap.serve.schema import MESSAGE_CHARS, TURNS, ProfileIn
-from mundap.serve.stream import Broken, Busy, Desk, TimedOut, Turn, last_turns
+from mundap.serve.stream import Broken, Busy, Desk, Stopped, TimedOut, Turn, last_turns, log, where
 from mundap.serve.texts import texts
 from mundap.types import Lang, Message, Profile, Reply
 
@@ -60,42 +61,62 @@ def unmarked(text: str) -> str:
 
 
 class Talk:
-    """Answers questions asked on the page. It keeps nothing: each call gets the whole conversation."""
+    """Answers questions asked on the page. It keeps no words: each call gets the whole conversation.
+
+    A talk that is stopped ends its own answer. Two events that write to the same conversation would overtake each other.
+    """
 
     def __init__(self, desk: Desk) -> None:
         self.desk = desk
+        self._running: dict[str, asyncio.Event] = {}
+        self._dropped: set[str] = set()
 
-    async def send(self, text: str, chat: Chat, notes: list[render.Note], chosen: Settings) -> AsyncIterator[Updates]:
+    def stop(self, session: str, drop: bool = False) -> bool:
+        """End the answer under way in `session`, keeping what there is unless `drop`; False where there is none."""
+        event = self._running.get(session)
+        if event is not None:
+            self._dropped |= {session} if drop else set()
+            event.set()
+        return event is not None
+
+    async def send(
+        self, session: str, text: str, chat: Chat, notes: list[render.Note], chosen: Settings
+    ) -> AsyncIterator[Updates]:
         """Ask `text` after `chat`; yields what changes on the page, sentence by sentence."""
         text, words = text.strip(), texts(chosen.lang)
-        if not text:
+        if not text or session in self._running:
             return
         if len(text) > MESSAGE_CHARS:
             yield {"status": render.say(render.escape(words["too_long"].format(limit=MESSAGE_CHARS)))}
             return
         chat = [*chat, {"role": "user", "content": text}]
         notes = notes[: sum(message["role"] == "assistant" for message in chat)]
-        yield {
-            "chat": chat,
-            "ask": "",
-            "busy": True,
-            "notes": notes,
-            "status": render.say(words["thinking"], busy=True),
-        }
-        async for updates in self._answer(chat, notes, chosen):
-            yield updates
-
-    async def _answer(self, chat: Chat, notes: list[render.Note], chosen: Settings) -> AsyncIterator[Updates]:
-        words, text = texts(chosen.lang), ""
+        thinking = render.say(render.escape(words["thinking"]), busy=True)
+        stop = self._running[session] = asyncio.Event()
         try:
-            async with aclosing(self.desk.ask(_turn(chat, chosen))) as pieces:
+            yield {"chat": chat, "ask": "", "busy": True, "notes": notes, "status": thinking}
+            async for updates in self._answer(chat, notes, chosen, stop):
+                yield cleared(chosen.lang) if session in self._dropped else updates
+        finally:
+            self._running.pop(session, None)
+            self._dropped.discard(session)
+
+    async def _answer(
+        self, chat: Chat, notes: list[render.Note], chosen: Settings, stop: asyncio.Event
+    ) -> AsyncIterator[Updates]:
+        words, shown = texts(chosen.lang), chat
+        writing = render.say(render.escape(words["writing"]), busy=True)
+        try:
+            async with aclosing(self.desk.ask(_turn(chat, chosen), stop)) as pieces:
                 async for piece in pieces:
                     if isinstance(piece, Reply):
                         yield self._finished(chat, notes, piece, chosen.lang)
                         continue
-                    text += piece
+                    text = piece if shown is chat else shown[-1]["content"] + piece
                     shown = [*chat, {"role": "assistant", "content": text}]
-                    yield {"chat": shown, "status": render.say(render.escape(words["writing"]), busy=True)}
+                    yield {"chat": shown, "status": writing}
+        except Stopped:
+            yield stopped(shown, chosen.lang)
         except Busy:
             yield _excuse(chat, words["busy"])
         except TimedOut:
@@ -108,17 +129,21 @@ class Talk:
         message: dict[str, Any] = {"role": "assistant", "content": reply.text}
         if reply.follow_ups:
             message["options"] = [{"value": text, "label": text} for text in reply.follow_ups[:FOLLOW_UPS]]
-        red = ""
-        if render.alarming(reply):
-            red = render.card(self.desk.engines.redirect_card(reply.urgency, reply.lang), reply)
         return {
             "chat": [*chat, message],
             "notes": [*notes, given],
-            "card": red,
+            "card": self._card(reply) if render.alarming(reply) else "",
             "sources": render.sources(given, lang),
             "status": render.status(given, lang),
             "busy": False,
         }
+
+    def _card(self, reply: Reply) -> str:
+        try:
+            return render.card(self.desk.engines.redirect_card(reply.urgency, reply.lang), reply)
+        except Exception as error:  # Whatever is wrong with the texts, the numbers must be there.
+            log.error("no card: %s", where(error))
+            return render.card(render.bare_card(reply), reply)
 
 
 def _excuse(chat: Chat, words: str, detail: str = "") -> Updates:
@@ -136,12 +161,18 @@ def _turn(chat: Chat, chosen: Settings) -> Turn:
     return Turn(chosen.model, last_turns(messages, TURNS), profile_of(chosen.people), chosen.lang)
 
 
+def cleared(lang: Lang) -> Updates:
+    """A page with nothing said on it."""
+    empty = {"chat": [], "ask": "", "card": "", "status": render.say(""), "notes": [], "busy": False}
+    return empty | {"sources": render.sources(None, lang), "feedback": False}
+
+
 def stopped(chat: Chat, lang: Lang) -> Updates:
     """Mark an answer that was stopped, so that half a sentence is never read as a whole one."""
     mark = texts(lang)["stopped_mark"]
-    if chat and chat[-1]["role"] == "assistant":
-        chat = [*chat[:-1], {"role": "assistant", "content": f"{chat[-1]['content']}\n\n{mark}"}]
-    elif chat:
+    if chat[-1]["role"] == "assistant":
+        chat = [*chat[:-1], {"role": "assistant", "content": f"{chat[-1]['content'].rstrip()}\n\n{mark}"}]
+    else:
         chat = [*chat, {"role": "assistant", "content": mark}]
     return {"chat": chat, "status": render.say(render.escape(texts(lang)["stopped"])), "busy": False}
 

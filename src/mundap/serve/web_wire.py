@@ -6,6 +6,7 @@ import html
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import datetime
+from functools import wraps
 from typing import Any
 
 import gradio as gr  # noqa: TID253 - the page itself; app.py imports it only when a page is served
@@ -19,19 +20,20 @@ from mundap.serve.web_events import (
     Settings,
     Talk,
     Updates,
+    cleared,
     details,
     fields,
     marked,
     person_choices,
     person_name,
     plain,
-    stopped,
     unmarked,
     vote,
 )
 from mundap.types import Lang
 
 Parts = dict[str, Any]
+Changes = dict[Any, Any]
 Table = dict[str, Callable[[dict[str, Any]], dict[str, Any]]]
 
 # Private events are left out of the API description, which is not served either; no event is shown as loading,
@@ -44,8 +46,9 @@ SHOWN = ("chat", "ask", "send", "stop", "card", "status", "sources", "notes", "f
 
 def wire(blocks: gr.Blocks, parts: Parts, desk: Desk, table: Table) -> None:
     """Attach every event of the page."""
-    asking = _asking(parts, Talk(desk))
-    _stopping(parts, asking)
+    talk = Talk(desk)
+    _asking(parts, talk)
+    _stopping(parts, talk)
     _rating(parts)
     _profiles(parts)
     _exporting(parts)
@@ -56,83 +59,92 @@ def _lang(value: Any) -> Lang:
     return "en" if value == "en" else "ko"
 
 
-def _updates(parts: Parts, updates: Updates) -> dict[Any, Any]:
+def _updates(parts: Parts, updates: Updates) -> Changes:
     """Turn `{name: value}` into what Gradio takes; `busy` swaps the send button for the stop button."""
     busy = updates.pop("busy", None)
     if "chat" in updates:
         updates["chat"] = marked(updates["chat"])
+    feedback = {parts["feedback"]: gr.update(visible=updates.pop("feedback"))} if "feedback" in updates else {}
     given = {parts[name]: gr.update(value=value) if name != "notes" else value for name, value in updates.items()}
+    given |= feedback
     if busy is not None:
         given |= {parts["send"]: gr.update(visible=not busy), parts["stop"]: gr.update(visible=busy)}
     return given
 
 
-def _asking(parts: Parts, talk: Talk) -> list[Any]:
+def _asking(parts: Parts, talk: Talk) -> None:
     """Send, retry, edit, examples and follow-ups: all are a question after some part of the conversation."""
     chosen = [parts[name] for name in ("chat", "notes", "model", "people", "lang")]
     shown = [parts[name] for name in SHOWN]
 
     async def ask(
-        text: str, chat: Any, notes: Any, model: str, people: Any, lang: str
-    ) -> AsyncIterator[dict[Any, Any]]:
+        session: str, text: str, chat: Any, notes: Any, model: str, people: Any, lang: str
+    ) -> AsyncIterator[Changes]:
         settings = Settings(model, people or {}, _lang(lang))
-        async for updates in talk.send(text or "", chat, notes or [], settings):
+        async for updates in talk.send(session, text or "", chat, notes or [], settings):
             yield _updates(parts, updates)
 
-    async def send(text: str, chat: Any, *rest: Any) -> AsyncIterator[dict[Any, Any]]:
-        async for updates in ask(text, plain(chat), *rest):
-            yield updates
+    def send(request: gr.Request, text: str, chat: Any, *rest: Any) -> AsyncIterator[Changes]:
+        return ask(_session(request), text, plain(chat), *rest)
 
-    async def retry(data: gr.RetryData, chat: Any, *rest: Any) -> AsyncIterator[dict[Any, Any]]:
+    def retry(request: gr.Request, data: gr.RetryData, chat: Any, *rest: Any) -> AsyncIterator[Changes]:
         before = plain(chat)[: _index(data.index) + 1]
-        async for updates in ask(before[-1]["content"], before[:-1], *rest):
-            yield updates
+        return ask(_session(request), before[-1]["content"], before[:-1], *rest)
 
-    async def edit(data: gr.EditData, chat: Any, *rest: Any) -> AsyncIterator[dict[Any, Any]]:
-        async for updates in ask(unmarked(str(data.value)), plain(chat)[: _index(data.index)], *rest):
-            yield updates
+    def edit(request: gr.Request, data: gr.EditData, chat: Any, *rest: Any) -> AsyncIterator[Changes]:
+        return ask(_session(request), unmarked(str(data.value)), plain(chat)[: _index(data.index)], *rest)
 
-    async def example(data: gr.SelectData, chat: Any, *rest: Any) -> AsyncIterator[dict[Any, Any]]:
-        async for updates in ask(data.value["text"], plain(chat), *rest):
-            yield updates
+    def example(request: gr.Request, data: gr.SelectData, chat: Any, *rest: Any) -> AsyncIterator[Changes]:
+        return ask(_session(request), data.value["text"], plain(chat), *rest)
 
-    async def follow(data: gr.SelectData, chat: Any, *rest: Any) -> AsyncIterator[dict[Any, Any]]:
-        async for updates in ask(str(data.value), plain(chat), *rest):
-            yield updates
+    def follow(request: gr.Request, data: gr.SelectData, chat: Any, *rest: Any) -> AsyncIterator[Changes]:
+        return ask(_session(request), str(data.value), plain(chat), *rest)
 
     box, chat = parts["ask"], parts["chat"]
-    return [
-        gr.on([parts["send"].click, box.submit], send, [box, *chosen], shown, trigger_mode="once", **QUIET),
-        chat.retry(retry, chosen, shown, **QUIET),
-        chat.edit(edit, chosen, shown, **QUIET),
-        chat.example_select(example, chosen, shown, **QUIET),
-        chat.option_select(follow, chosen, shown, **QUIET),
-    ]
+    gr.on([parts["send"].click, box.submit], _generator(send), [box, *chosen], shown, trigger_mode="once", **QUIET)
+    chat.retry(_generator(retry), chosen, shown, **QUIET)
+    chat.edit(_generator(edit), chosen, shown, **QUIET)
+    chat.example_select(_generator(example), chosen, shown, **QUIET)
+    chat.option_select(_generator(follow), chosen, shown, **QUIET)
+
+
+def _generator(start: Callable[..., AsyncIterator[Changes]]) -> Callable[..., AsyncIterator[Changes]]:
+    """The same as an async generator function with the same signature, which is what Gradio streams from."""
+
+    @wraps(start)
+    async def run(*given: Any) -> AsyncIterator[Changes]:
+        async for changes in start(*given):
+            yield changes
+
+    return run
+
+
+def _session(request: gr.Request) -> str:
+    return str(request.session_hash)
 
 
 def _index(index: Any) -> int:
     return int(index[0] if isinstance(index, (list, tuple)) else index)
 
 
-def _stopping(parts: Parts, asking: list[Any]) -> None:
+def _stopping(parts: Parts, talk: Talk) -> None:
     shown = [parts[name] for name in SHOWN]
 
-    def stop(chat: Any, lang: str) -> dict[Any, Any]:
-        return _updates(parts, stopped(plain(chat), _lang(lang)))
+    def stop(request: gr.Request) -> None:
+        talk.stop(_session(request))
 
-    def new(lang: str) -> dict[Any, Any]:
-        cleared = {"chat": [], "ask": "", "card": "", "status": render.say(""), "notes": [], "busy": False}
-        cleared["sources"] = render.sources(None, _lang(lang))
-        return _updates(parts, cleared) | {parts["feedback"]: gr.update(visible=False)}
+    def new(request: gr.Request, lang: str) -> Changes:
+        # An answer under way clears the page itself, or its next sentence would come back after this.
+        return {} if talk.stop(_session(request), drop=True) else _updates(parts, cleared(_lang(lang)))
 
-    parts["stop"].click(stop, [parts["chat"], parts["lang"]], shown, cancels=asking, **QUIET)
-    parts["new"].click(new, [parts["lang"]], shown, cancels=asking, **QUIET)
+    parts["stop"].click(stop, None, None, **QUIET)
+    parts["new"].click(new, [parts["lang"]], shown, **QUIET)
 
 
 def _rating(parts: Parts) -> None:
     panel = [parts[name] for name in ("feedback", "feedback_title", "reasons", "comment", "pending")]
 
-    def rate(data: gr.LikeData, lang: str) -> dict[Any, Any]:
+    def rate(data: gr.LikeData, lang: str) -> Changes:
         if data.liked is None or data.liked == "":  # The thumb was taken back.
             return {parts["feedback"]: gr.update(visible=False)}
         words = texts(_lang(lang))
@@ -145,7 +157,7 @@ def _rating(parts: Parts) -> None:
             parts["pending"]: {"index": _index(data.index), "liked": bool(data.liked)},
         }
 
-    def save(pending: Any, reasons: Any, comment: Any, votes: Any, chat: Any, notes: Any, lang: str) -> dict[Any, Any]:
+    def save(pending: Any, reasons: Any, comment: Any, votes: Any, chat: Any, notes: Any, lang: str) -> Changes:
         words = texts(_lang(lang))
         if pending:
             votes = [*(votes or []), vote(plain(chat), notes or [], pending, reasons or [], comment or "")][-VOTES:]
@@ -155,7 +167,7 @@ def _rating(parts: Parts) -> None:
             parts["status"]: render.say(render.escape(words["feedback_saved"])),
         }
 
-    def forget(lang: str) -> dict[Any, Any]:
+    def forget(lang: str) -> Changes:
         return _counted(parts, [], _lang(lang)) | {parts["votes"]: []}
 
     count = [parts["vote_count"], parts["forget"]]
@@ -166,7 +178,7 @@ def _rating(parts: Parts) -> None:
     parts["forget"].click(forget, [parts["lang"]], [parts["votes"], *count], **QUIET)
 
 
-def _counted(parts: Parts, votes: Sequence[Any] | None, lang: Lang) -> dict[Any, Any]:
+def _counted(parts: Parts, votes: Sequence[Any] | None, lang: Lang) -> Changes:
     text = render.escape(texts(lang)["feedback_count"].format(count=len(votes))) if votes else ""
     return {parts["vote_count"]: f"<p>{text}</p>" if text else "", parts["forget"]: gr.update(visible=bool(votes))}
 
@@ -175,7 +187,7 @@ def _profiles(parts: Parts) -> None:
     form = [parts[name] for name in FORM]
     changed = [parts["people"], parts["person"], parts["person_status"], parts["form"], parts["consent"], *form]
 
-    def show(people: Any, person: str, lang: Lang, said: str) -> dict[Any, Any]:
+    def show(people: Any, person: str, lang: Lang, said: str) -> Changes:
         stored = people["people"].get(person)
         values = dict(zip(form, fields(stored), strict=True))
         return values | {
@@ -186,7 +198,7 @@ def _profiles(parts: Parts) -> None:
             parts["person_status"]: render.say(render.escape(said)),
         }
 
-    def choose(person: str, people: Any, lang: str) -> dict[Any, Any]:
+    def choose(person: str, people: Any, lang: str) -> Changes:
         # The stored details go with the choice: whom the person means is whose details are used.
         people = _people(people) | {"active": person}
         words = texts(_lang(lang))
@@ -195,14 +207,14 @@ def _profiles(parts: Parts) -> None:
         )
         return show(people, person, _lang(lang), words[key].format(name=person_name(person, _lang(lang))))
 
-    def add(name: str, people: Any, lang: str) -> dict[Any, Any]:
+    def add(name: str, people: Any, lang: str) -> Changes:
         people, name = _people(people), " ".join((name or "").split())[:20]
         if not name or name == NOBODY:
             return {}
         people["people"].setdefault(name, {})
         return choose(name, people, lang) | {parts["new_person"]: ""}
 
-    def save(person: str, people: Any, consent: bool, lang: str, *values: Any) -> dict[Any, Any]:
+    def save(person: str, people: Any, consent: bool, lang: str, *values: Any) -> Changes:
         words = texts(_lang(lang))
         if not consent or person == NOBODY:
             return {parts["person_status"]: render.say(render.escape(words["consent_needed"]))}
@@ -211,7 +223,7 @@ def _profiles(parts: Parts) -> None:
         people = {"active": person, "people": people["people"] | {person: details(age, sex, weeks, nursing, *lists)}}
         return show(people, person, _lang(lang), words["saved"].format(name=person_name(person, _lang(lang))))
 
-    def delete(person: str, people: Any, lang: str) -> dict[Any, Any]:
+    def delete(person: str, people: Any, lang: str) -> Changes:
         kept = {name: stored for name, stored in _people(people)["people"].items() if name != person}
         said = texts(_lang(lang))["deleted"].format(name=person_name(person, _lang(lang)))
         return show({"active": NOBODY, "people": kept}, NOBODY, _lang(lang), said)
@@ -251,7 +263,7 @@ def _languages(blocks: gr.Blocks, parts: Parts, desk: Desk, table: Table) -> Non
     worded = [parts[name] for name in dict.fromkeys((*table, *pieces))]
     engines = desk.engines
 
-    def switch(value: str, people: Any, votes: Any, notes: Any) -> dict[Any, Any]:
+    def switch(value: str, people: Any, votes: Any, notes: Any) -> Changes:
         lang = _lang(value)
         given = {parts[name]: gr.update(**make(texts(lang))) for name, make in table.items()}
         models = [(engines.label(name, lang), name) for name in engines.names()]
@@ -273,10 +285,12 @@ def _languages(blocks: gr.Blocks, parts: Parts, desk: Desk, table: Table) -> Non
             }
         )
 
-    def restore(stored: Any, people: Any, votes: Any) -> dict[Any, Any]:
+    def restore(stored: Any, people: Any, votes: Any) -> Changes:
         lang, people = _lang(stored), _people(people)
         person = people["active"]
         given = switch(lang, people, votes, None)
+        for late in ("status", "sources"):  # A first question may be answered before this arrives.
+            given.pop(parts[late])
         given[parts["person"]] = gr.update(
             choices=person_choices(people, lang), value=person, **table["person"](texts(lang))
         )
