@@ -22,7 +22,23 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "retrievers": {
         "lexical": "mundap.retrieve.lexical:Lexical",
     },
-    "sources": {},
+    "sources": {
+        "alpaca": "mundap.collect.files:Alpaca",
+        "chatdoctor": "mundap.collect.files:ChatDoctor",
+        "csv": "mundap.collect.files:Columns",
+        "ehealthforum": "mundap.collect.sources:EHealthForum",
+        "healthcaremagic": "mundap.collect.sources:HealthCareMagic",
+        "healthtap": "mundap.collect.sources:HealthTap",
+        "hidoc": "mundap.collect.sources:HiDoc",
+        "huggingface": "mundap.collect.files:HuggingFace",
+        "icliniq": "mundap.collect.sources:ICliniq",
+        "kin": "mundap.collect.sources:Kin",
+        "medlineplus": "mundap.collect.sources:MedlinePlus",
+        "medquad": "mundap.collect.medquad:MedQuAD",
+        "mfds": "mundap.collect.sources:Mfds",
+        "pages": "mundap.collect.saved:Saved",
+        "songys": "mundap.collect.files:Songys",
+    },
     "steps": {},
 }
 

@@ -43,13 +43,14 @@ def test_spelling_and_spacing(index: Lexical, query: str, topic: str) -> None:
 
 
 def test_a_word_near_in_meaning_stands_in(index: Lexical) -> None:
-    assert any(term.factor < 1 for term in index.terms("구역질이 나요"))
-    assert index.ranked("구역질이 나요")[0].topic == "nausea"
+    assert [term.text for term in index.terms("울렁거려")] != []
+    assert all(term.factor < 1 for term in index.terms("울렁거려"))
+    assert index.ranked("울렁거려")[0].topic == "nausea"
 
 
 def test_a_stand_in_never_outranks_the_word_itself(index: Lexical) -> None:
-    assert all(term.factor < 1 or term.text in index.tokens("구역질 두통") for term in index.terms("구역질 두통"))
-    assert index.ranked("구역질 두통")[0].topic == "headache"
+    assert all(term.factor < 1 or term.text in index.tokens("울렁거려 두통") for term in index.terms("울렁거려 두통"))
+    assert index.ranked("울렁거려 두통")[0].topic == "headache"
 
 
 @pytest.mark.parametrize("query", ["", " ", "ㅋㅋㅋ", "\ud800", "?!", "a" * 100_000, "가" * 100_000, '"(AND', "\x00"])

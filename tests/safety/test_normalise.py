@@ -67,7 +67,7 @@ def test_numerals(word: str, value: float) -> None:
     ("name", "text", "value"),
     [
         ("temp", "열이 38.1도예요", 38.1),
-        ("temp", "삼십팔도 오분", 38.0),
+        ("temp", "삼십팔도 오분", 38.5),
         ("temp", "38도5부", 38.5),
         ("temp", "temp of 100.4F", 38.0),
         ("months", "생후 2개월 아기", 2),

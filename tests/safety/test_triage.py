@@ -97,7 +97,9 @@ def test_the_last_clause_of_a_long_message_counts() -> None:
     assert triage(CHAT * 200 + "그런데 지금 숨을 못 쉬겠어요").level == Level.EMERGENCY
 
 
-def test_safe_triage_answers_when_triage_raises(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def test_safe_triage_answers_when_triage_raises(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("비밀 문장")
 

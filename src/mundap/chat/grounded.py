@@ -25,7 +25,7 @@ from mundap.types import Finish, Message, Options, Reply, Urgency, Usage
 _LOG = logging.getLogger(__name__)
 _MARK = re.compile(r"\s*\[\d+(?:\s*,\s*\d+)*\]")
 # Share of a sentence's words that its source must hold. Below it the sentence is not shown.
-_CARRIED = 0.6
+_CARRIED = 0.8
 _FEWEST_WORDS = 3
 _EVIDENCE = 1500  # characters of each source that a prompt holds
 _TOKENS = Tokens()

@@ -11,7 +11,13 @@ _XML = re.compile(rb"""^\s*<\?xml[^>]{0,200}?encoding\s*=\s*["']([A-Za-z0-9_-]{2
 _CHARSET = re.compile(r"""charset\s*=\s*["']?\s*([A-Za-z0-9_-]{2,40})""", re.IGNORECASE)
 _HEAD = 4096
 # Pages that say euc-kr or ks_c_5601-1987 are written in its superset, as browsers read them (encoding.spec.whatwg.org).
-_SUPERSETS = {"euc_kr": "cp949", "ks_c_5601-1987": "cp949", "iso8859-1": "cp1252", "latin-1": "cp1252", "ascii": "utf-8"}
+_SUPERSETS = {
+    "euc_kr": "cp949",
+    "ks_c_5601-1987": "cp949",
+    "iso8859-1": "cp1252",
+    "latin-1": "cp1252",
+    "ascii": "utf-8",
+}
 
 
 def decode(body: bytes, content_type: str = "") -> tuple[str, str]:

@@ -28,7 +28,9 @@ def _made(provenance: Provenance, url: str, part: str, question: str, answer: st
     if not question and more.get("title"):
         question, more = more["title"], more | {"question_origin": "title"}
     try:
-        return provenance.qa(query(url).partition("//")[2].partition("/")[2], part, question, answer, source=url, **more)
+        return provenance.qa(
+            query(url).partition("//")[2].partition("/")[2], part, question, answer, source=url, **more
+        )
     except Refused as error:
         return provenance.drop(str(error), url=url, part=part)
 
@@ -64,7 +66,11 @@ def icliniq_records(html: str, url: str) -> Iterator[QA | Drop]:
     if not question or not answers:
         yield missing(ICLINIQ, ".ansExtCon" if question else ".qContent", url)
         return
-    more = {"title": line(found.css(".article-details-heading")), "specialty": urlsplit(url).path.split("/")[2], "answered_by": "doctor"}
+    more = {
+        "title": line(found.css(".article-details-heading")),
+        "specialty": urlsplit(url).path.split("/")[2],
+        "answered_by": "doctor",
+    }
     for count, answer in enumerate(answers, 1):
         body = "\n".join(filter(None, (text(each) for each in answer.css("p"))))
         yield _made(ICLINIQ, url, str(count), question, body, more)
@@ -115,7 +121,9 @@ def healthtap_records(html: str, url: str) -> Iterator[QA | Drop]:
         return
     found = page(html)
     question = line(found.css("h1.question-header a")) or line(found.css(".question-text h1"))
-    answers = found.css(".answer-section .answer-body") or found.css(".question-container .no-my-question-content .answer_text")
+    answers = found.css(".answer-section .answer-body") or found.css(
+        ".question-container .no-my-question-content .answer_text"
+    )
     if not question or not answers:
         selector = ".answer-body, .answer_text" if question else "h1.question-header a, .question-text h1"
         yield missing(HEALTHTAP, selector, url)
@@ -150,7 +158,11 @@ def ehealthforum_records(html: str, url: str) -> Iterator[QA | Drop]:
     if not posts:
         yield missing(EHEALTHFORUM, ".vt_post_body", url)
         return
-    more = {"title": line(found.css(".vt_message_subject")), "asked_on": line(found.css(".vt_first_timestamp")), "answered_by": "member"}
+    more = {
+        "title": line(found.css(".vt_message_subject")),
+        "asked_on": line(found.css(".vt_first_timestamp")),
+        "answered_by": "member",
+    }
     for count, post in enumerate(posts[1:], 1):
         yield _reply(url, count, text(posts[0]), post, more)
 
@@ -172,6 +184,10 @@ def _depth(post: Selector) -> int:
 
 
 ICLINIQ_SITE = Site(ICLINIQ, ("www.icliniq.com",), icliniq_links, icliniq_records)
-HEALTHCAREMAGIC_SITE = Site(HEALTHCAREMAGIC, ("www.healthcaremagic.com",), healthcaremagic_links, healthcaremagic_records)
+HEALTHCAREMAGIC_SITE = Site(
+    HEALTHCAREMAGIC, ("www.healthcaremagic.com",), healthcaremagic_links, healthcaremagic_records
+)
 HEALTHTAP_SITE = Site(HEALTHTAP, ("www.healthtap.com",), healthtap_links, healthtap_records)
-EHEALTHFORUM_SITE = Site(EHEALTHFORUM, ("ehealthforum.com",), ehealthforum_links, ehealthforum_records, ehealthforum_key)
+EHEALTHFORUM_SITE = Site(
+    EHEALTHFORUM, ("ehealthforum.com",), ehealthforum_links, ehealthforum_records, ehealthforum_key
+)

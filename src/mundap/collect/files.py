@@ -74,7 +74,9 @@ class Rows:
             if not isinstance(row.value, dict):
                 raise Refused(f"expected an object, found {type(row.value).__name__}")
             found = {"source": f"{path}:{row.line}"} | self.fields(row.value)
-            return self.provenance.qa(path.name, str(row.line), found.pop("question", None), found.pop("answer", None), **found)
+            return self.provenance.qa(
+                path.name, str(row.line), found.pop("question", None), found.pop("answer", None), **found
+            )
         except Refused as error:
             return self.provenance.drop(str(error), **where)
 

@@ -36,7 +36,9 @@ def starts(departments: tuple[str, ...], tags: tuple[str, ...], search: tuple[st
     root = f"https://{'mobile' if mobile else 'www'}.hidoc.co.kr"
     yield from (f"{root}/healthqna/part/list?code={code}&page=1" for code in departments)
     yield from (f"{root}/healthqna/list?code={code}&page=1" for code in tags)
-    yield from (f"https://www.hidoc.co.kr/integratesearch/searchhealthqnalist?page=1&query={quote(each)}" for each in search)
+    yield from (
+        f"https://www.hidoc.co.kr/integratesearch/searchhealthqnalist?page=1&query={quote(each)}" for each in search
+    )
     if not (departments or tags or search):
         yield f"{root}/healthqna/list?page=1"
 
@@ -56,7 +58,9 @@ def links(html: str, url: str) -> Iterator[Link]:
     for card in found.css("div.qna_main"):
         for href in card.css(".main_head a::attr(href)").getall():
             clinic = specialty or line(card.css("strong.part .txt_clinic"))
-            yield Link(urljoin(url, href), date=line(card.css(".txt_time")), specialty=clinic, title=line(card.css(".tit_qna")))
+            yield Link(
+                urljoin(url, href), date=line(card.css(".txt_time")), specialty=clinic, title=line(card.css(".tit_qna"))
+            )
     for href in found.css('ul.list_qna > li > a::attr(href), section.contents a[href^="view"]::attr(href)').getall():
         yield Link(urljoin(url, href), specialty=specialty)
     for href in found.css(".paging_type1 a::attr(href)").getall():
@@ -119,7 +123,10 @@ def _mobile(found: Selector, url: str) -> Iterator[QA | Drop]:
     title = line(heading).removesuffix(info).strip()
     roles = [_role(line(each)) for each in found.css("strong.link_doctor")]
     for count, box in enumerate(boxes[1:], 1):
-        more = {"asked_on": line(found.css("span.date")), "answered_by": roles[count - 1] if count <= len(roles) else ""}
+        more = {
+            "asked_on": line(found.css("span.date")),
+            "answered_by": roles[count - 1] if count <= len(roles) else "",
+        }
         yield _record(url, f"mobile {count}", (title, text(boxes[0])), text(box), more)
 
 

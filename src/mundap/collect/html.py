@@ -14,7 +14,9 @@ from parsel import Selector, SelectorList
 from mundap.collect.record import Provenance, Refused
 from mundap.types import Drop
 
-_BLOCKS = frozenset({"p", "div", "li", "ul", "ol", "tr", "table", "h1", "h2", "h3", "h4", "h5", "dl", "dt", "dd", "section"})
+_BLOCKS = frozenset(
+    {"p", "div", "li", "ul", "ol", "tr", "table", "h1", "h2", "h3", "h4", "h5", "dl", "dt", "dd", "section"}
+)
 _SILENT = frozenset({"script", "style", "template", "noscript"})
 _SPACES = re.compile(r"[ \t\r\f\v]+")
 _BLANKS = re.compile(r"\n{3,}")
@@ -22,7 +24,9 @@ _DATE = re.compile(r"(19|20)(\d\d)[.\-/년]\s*(\d{1,2})[.\-/월]\s*(\d{1,2})")
 _AGO = re.compile(r"(\d{1,4})\s*(분|시간|일|주|개월|minute|hour|day|week|month)s?\s*(?:전|ago)")
 _AGES = {"분": 1 / 1440, "시간": 1 / 24, "일": 1, "주": 7, "개월": 30}
 _AGES |= {"minute": 1 / 1440, "hour": 1 / 24, "day": 1, "week": 7, "month": 30}
-_ENGLISH = re.compile(r"([A-Z][a-z]{2})[a-z]* (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})|(\d{1,2})(?:st|nd|rd|th)? ([A-Z][a-z]{2})[a-z]* (\d{4})")
+_ENGLISH = re.compile(
+    r"([A-Z][a-z]{2})[a-z]* (\d{1,2})(?:st|nd|rd|th)?,? (\d{4})|(\d{1,2})(?:st|nd|rd|th)? ([A-Z][a-z]{2})[a-z]* (\d{4})"
+)
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 

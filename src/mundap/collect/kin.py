@@ -64,7 +64,11 @@ def links(html: str, url: str) -> Iterator[Link]:
         found = page(html)
         for row in found.css("tbody#au_board_list > tr"):
             for href in row.css("td.title > a::attr(href)").getall():
-                yield Link(detail(urljoin(url, href)), specialty=line(row.css("td.field > a")), title=line(row.css("td.title > a")))
+                yield Link(
+                    detail(urljoin(url, href)),
+                    specialty=line(row.css("td.field > a")),
+                    title=line(row.css("td.title > a")),
+                )
         for item in found.css("ul.basic1 > li"):
             for href in item.css("dt > a::attr(href)").getall():
                 yield Link(detail(urljoin(url, href)), title=line(item.css("dt > a")), date=line(item.css("dd")))

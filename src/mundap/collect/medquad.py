@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 from xml.etree import ElementTree
 
-from mundap.collect.html import xml
 from mundap.collect.files import SUFFIXES, Rows, paths
+from mundap.collect.html import xml
 from mundap.collect.record import Refused
 from mundap.types import QA, Drop, Lang
 
@@ -63,4 +63,3 @@ class MedQuAD(Rows):
             return self.provenance.qa(page, str(number), question, answer, **more)
         except Refused as error:
             return self.provenance.drop(str(error), file=str(path), line=number, text=question or "")
-

@@ -118,7 +118,12 @@ def mfds_records(body: str, url: str) -> Iterator[QA | Drop]:
 
 def _drug(item: Mapping[str, Any], field: str, question: str, url: str) -> QA | Drop:
     name, number_ = str(item.get("itemName", "")), str(item.get("itemSeq", ""))
-    more = {"title": name, "source": query(url, itemSeq=number_, pageNo=1), "answered_by": "식품의약품안전처", "asked_on": ""}
+    more = {
+        "title": name,
+        "source": query(url, itemSeq=number_, pageNo=1),
+        "answered_by": "식품의약품안전처",
+        "asked_on": "",
+    }
     try:
         return MFDS.qa(number_ or name, field, f"{name}: {question}", text(page(str(item[field]))), **more)
     except Refused as error:
@@ -134,4 +139,10 @@ def _body(body: str) -> dict[str, Any]:
 
 
 MEDLINEPLUS_SITE = Site(MEDLINEPLUS, ("wsearch.nlm.nih.gov",), medlineplus_links, medlineplus_records)
-MFDS_SITE = Site(MFDS, ("apis.data.go.kr",), mfds_links, mfds_records, secrets={"apis.data.go.kr": {"serviceKey": "MFDS_SERVICE_KEY"}})
+MFDS_SITE = Site(
+    MFDS,
+    ("apis.data.go.kr",),
+    mfds_links,
+    mfds_records,
+    secrets={"apis.data.go.kr": {"serviceKey": "MFDS_SERVICE_KEY"}},
+)

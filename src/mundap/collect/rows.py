@@ -50,7 +50,7 @@ def read(path: Path, name: str = "auto") -> Iterator[Row]:
 @contextmanager
 def _open(path: Path) -> Iterator[IO[bytes]]:
     try:
-        stream: Any = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+        stream: Any = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")  # noqa: SIM115
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     with stream:
@@ -118,7 +118,9 @@ def _parsed(number: int, text: str, name: str) -> Row:
     problem = "" if text.isascii() else _unreadable(text, name)
     if not problem:
         try:
-            return Row(number, value=json.loads(text, parse_constant=_constant, object_pairs_hook=_pairs), text=text[:200])
+            return Row(
+                number, value=json.loads(text, parse_constant=_constant, object_pairs_hook=_pairs), text=text[:200]
+            )
         except Refused as error:
             problem = str(error)
         except RecursionError:
@@ -186,9 +188,7 @@ def _elements(chunks: Iterator[str]) -> Iterator[tuple[int, str]]:
         if len(text) > LONGEST:
             yield line, _TOO_LONG
             return
-    if scan.depth > 0 and text.strip(" \r\n\t,"):
-        yield line, text
-    elif text.strip(" \r\n\t,]"):
+    if text.strip(" \r\n\t," if scan.depth > 0 else " \r\n\t,]"):
         yield line, text
 
 

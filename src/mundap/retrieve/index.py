@@ -16,14 +16,16 @@ from mundap.retrieve.tokens import Tokens
 from mundap.store import digest
 from mundap.types import Section
 
+# Field ("name", "body") -> term -> the topics that have it there (as keys).
+Vocabulary = dict[str, dict[str, dict[str, int]]]
 # Part of the key: raise it when what is written into the index, or how text becomes terms, changes.
-_LAYOUT = 4
+_LAYOUT = 7
 _VOCABULARY = "vocabulary.json"
 _WRITER_BYTES = 30_000_000
 
 
-def open_index(sections: Sequence[Section], tokens: Tokens, cache: Path | None = None) -> tuple[Any, list[str]]:
-    """The tantivy index of these sections and the terms of their names, from the cache if whole, else built into it.
+def open_index(sections: Sequence[Section], tokens: Tokens, cache: Path | None = None) -> tuple[Any, Vocabulary]:
+    """The tantivy index of these sections and their vocabulary, from the cache if whole, else built into it.
 
     A folder that cannot be written to, or a damaged index, never stops a search: the index is then built in memory.
     """
@@ -40,7 +42,7 @@ def cache_folder() -> Path:
     return Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mundap"
 
 
-def _stored(folder: Path) -> tuple[Any, list[str]] | None:
+def _stored(folder: Path) -> tuple[Any, Vocabulary] | None:
     from tantivy import Index
 
     if not folder.is_dir():
@@ -54,7 +56,7 @@ def _stored(folder: Path) -> tuple[Any, list[str]] | None:
         return None
 
 
-def _store(folder: Path, sections: Sequence[Section], tokens: Tokens) -> tuple[Any, list[str]]:
+def _store(folder: Path, sections: Sequence[Section], tokens: Tokens) -> tuple[Any, Vocabulary]:
     """Build beside the final place and rename, so that a killed build leaves no half index."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".index-"))
@@ -80,18 +82,20 @@ def _empty(folder: Path | None) -> Any:
     return Index(builder.build(), None if folder is None else str(folder))
 
 
-def _fill(index: Any, sections: Sequence[Section], tokens: Tokens) -> tuple[Any, list[str]]:
+def _fill(index: Any, sections: Sequence[Section], tokens: Tokens) -> tuple[Any, Vocabulary]:
     from tantivy import Document
 
     writer = index.writer(_WRITER_BYTES, 1)
-    vocabulary: set[str] = set()
+    vocabulary: Vocabulary = {"name": {}, "body": {}}
     for fields in _documents(sections, tokens):
         writer.add_document(Document(**fields))
-        vocabulary.update(fields.get("name", "").split())
+        for field, topics in vocabulary.items():
+            for term in dict.fromkeys(fields.get(field, "").split()):
+                topics.setdefault(term, {})[fields["topic"]] = 1
     writer.commit()
     writer.wait_merging_threads()
     index.reload()
-    return index, sorted(vocabulary)
+    return index, vocabulary
 
 
 def _documents(sections: Sequence[Section], tokens: Tokens) -> Iterator[dict[str, str]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,17 +16,17 @@ from mundap.retrieve.index import open_index
 from mundap.retrieve.tokens import Tokens, letters
 from mundap.types import Lang, Passage, Section
 
-# Tuned on the dev half of tests/retrieve/queries.jsonl alone; LOG.md has the table.
+# Matching. Tuned on tests/retrieve: the dev half of queries.jsonl and dev_more.jsonl; LOG.md has the tables.
 _GRAM = 0.25  # a pair of letters in common, against a morpheme in common
 _EXACT = 0.5  # the whole query being a name, against a morpheme in common
-_BODY = 0.35  # the best passage of a topic, against its best name
 _MEANING = 0.45  # a word near in meaning, against the word itself
 _SPELLING = 0.7  # a word near in spelling, against the word itself
 _NEAR = 0.86  # cosine from which Kiwi's neighbours are taken
-# An answer is confident when score + _COVER * coverage reaches _CONFIDENT: a strong match of few words or a good
-# match of most words.
-_COVER, _CONFIDENT = 6.0, 14.5
-_HITS = 60
+# Ranking. A topic's score is its best four names and best three passages, weighted, and how much of the query's
+# information its words explain (0 to 1): one name that fits half a question is worth less than several that fit it all.
+_NAMES, _BODIES, _COVER, _IN_BODY = (1.0, 0.5, 0.15, 0.15), (0.2, 0.3, 0.3), 24.0, 0.5
+_CONFIDENT = 28.0
+_CANDIDATES, _HITS = 12, 200
 _SNIPPET = 120
 
 
@@ -44,40 +44,41 @@ class Lexical:
     def __init__(self, sections: Iterable[Section], cache: Path | None = None) -> None:
         self._sections = {section.id: section for section in sections}
         self.tokens = Tokens(term for section in self._sections.values() for term in section.terms)
-        index, vocabulary = open_index(list(self._sections.values()), self.tokens, cache)
-        self._vocabulary = {letters(term): term for term in vocabulary}
+        index, self._topics = open_index(list(self._sections.values()), self.tokens, cache)
+        self._spellings = {letters(term): term for term in self._topics["name"]}
         self._schema = index.schema
         self._searcher = index.searcher()
 
     def search(self, query: str, k: int = 8, lang: Lang | None = None) -> list[Passage]:
         """Up to `k` passages, the best section of each topic; `lang` fixes the language of their text."""
         ranked = self.ranked(query, k, lang)
-        return ranked if ranked and self.confidence(query, ranked[0]) >= _CONFIDENT else []
+        return ranked if ranked and ranked[0].score >= _CONFIDENT else []
 
     def ranked(self, query: str, k: int = 8, lang: Lang | None = None) -> list[Passage]:
         """As `search`, without asking whether the best is good enough."""
         terms = self.terms(query)
-        names = self._best(self._name_query(query, terms))
-        bodies = self._best(self._any("body", terms))
-        scores = {t: names.get(t, (0.0, ""))[0] + _BODY * bodies.get(t, (0.0, ""))[0] for t in {*names, *bodies}}
+        names, bodies = self._hits(self._name_query(query, terms)), self._hits(self._any("body", terms))
+        explained = self._coverage(query)
+        scores = {
+            topic: _weighted(names.get(topic), _NAMES)
+            + _weighted(bodies.get(topic), _BODIES)
+            + _COVER * explained(topic)
+            for topic in _likely(names, bodies)
+        }
         best = sorted(scores, key=lambda topic: (-scores[topic], topic))[:k]
-        return [self._passage(t, scores[t], bodies.get(t, (0.0, ""))[1], terms, lang) for t in best]
-
-    def confidence(self, query: str, best: Passage) -> float:
-        """How sure the best passage is the subject: its score and how much of the query its topic explains."""
-        return best.score + _COVER * self.coverage(query, best.topic)
+        return [self._passage(topic, scores[topic], bodies.get(topic), terms, lang) for topic in best]
 
     def knows(self, word: str) -> bool:
         """Whether a word means anything here: some topic has it, or it is in Kiwi's dictionary."""
         terms = self.tokens(word)
-        return not terms or any(self._frequency(term) or self.tokens.similar(term, 1) for term in terms)
+        return not terms or any(self._frequency(term) or self.tokens.similar(term) for term in terms)
 
-    def coverage(self, query: str, topic: str) -> float:
-        """Share (0 to 1) of the query's information, in inverse document frequency, that a topic's words explain."""
+    def _coverage(self, query: str) -> Callable[[str], float]:
+        """For a topic, the share (0 to 1) of the query's information, in log inverse frequency, that it explains."""
         tokens = self.tokens(query)
-        weights = [self._weight(token) for token in tokens]
-        explained = [weight * self._explained(token, topic) for token, weight in zip(tokens, weights, strict=True)]
-        return sum(explained) / sum(weights) if weights else 0.0
+        weights = [(self._weight(token), self._known(token)) for token in tokens]
+        total = sum(weight for weight, _ in weights) or 1.0
+        return lambda topic: sum(weight * self._explained(known, topic) for weight, known in weights) / total
 
     def terms(self, query: str) -> list[Term]:
         """The query's terms; a word that no topic has is replaced by words near it that some topic has."""
@@ -92,10 +93,10 @@ class Lexical:
         spelt = letters(token)
         room = 0 if len(spelt) < 6 else 1 if len(spelt) < 10 else 2
         close = process.extract(
-            spelt, self._vocabulary.keys(), scorer=DamerauLevenshtein.distance, score_cutoff=room, limit=3
+            spelt, self._spellings.keys(), scorer=DamerauLevenshtein.distance, score_cutoff=room, limit=3
         )
         if room and close:
-            return [Term(self._vocabulary[other], _SPELLING) for other, _, _ in close]
+            return [Term(self._spellings[other], _SPELLING) for other, _, _ in close]
         near = [(other, cosine) for other, cosine in self.tokens.similar(token) if cosine >= _NEAR]
         return [Term(other, _MEANING * cosine) for other, cosine in near if self._frequency(other)][:3]
 
@@ -105,16 +106,14 @@ class Lexical:
     def _weight(self, token: str) -> float:
         return math.log1p(self._searcher.num_docs / (1 + self._frequency(token)))
 
-    def _explained(self, token: str, topic: str) -> float:
-        return max((term.factor for term in self._known(token) if self._has(topic, term)), default=0.0)
+    def _explained(self, known: Sequence[Term], topic: str) -> float:
+        """How far a topic knows a word: in full when it is among its names, half when only in its passages."""
+        return max((term.factor * self._stands(topic, term.text) for term in known), default=0.0)
 
-    def _has(self, topic: str, term: Term) -> bool:
-        from tantivy import Occur, Query
-
-        either = Query.boolean_query([(Occur.Should, self._term(field, term)) for field in ("name", "body")])
-        within = Query.term_query(self._schema, "topic", topic)
-        found = self._searcher.search(Query.boolean_query([(Occur.Must, within), (Occur.Must, either)]), 1)
-        return bool(found.hits)
+    def _stands(self, topic: str, term: str) -> float:
+        if topic in self._topics["name"].get(term, ()):
+            return 1.0
+        return _IN_BODY if topic in self._topics["body"].get(term, ()) else 0.0
 
     def _name_query(self, query: str, terms: Sequence[Term]) -> Any:
         from tantivy import Occur, Query
@@ -135,22 +134,39 @@ class Lexical:
 
         return Query.term_query(self._schema, field, term.text)
 
-    def _best(self, query: Any) -> dict[str, tuple[float, str]]:
-        """Topic to the score of its best document and that document's section."""
-        best: dict[str, tuple[float, str]] = {}
+    def _hits(self, query: Any) -> dict[str, list[tuple[float, str]]]:
+        """Topic to its best documents, each with its score and its section."""
+        found: dict[str, list[tuple[float, str]]] = {}
         for score, address in self._searcher.search(query, _HITS).hits:
             document = self._searcher.doc(address)
-            best.setdefault(document["topic"][0], (score, document["section"][0]))
-        return best
+            found.setdefault(document["topic"][0], []).append((score, document["section"][0]))
+        return found
 
-    def _passage(self, topic: str, score: float, best: str, terms: Sequence[Term], lang: Lang | None) -> Passage:
-        name, found_in = (best.split("/")[1], best.split("/")[2]) if best else ("summary", "ko")
-        section = self._sections[f"{topic}/{name}/{lang or found_in}"]
+    def _passage(
+        self, topic: str, score: float, found: Hits | None, terms: Sequence[Term], lang: Lang | None
+    ) -> Passage:
+        _, name, found_in = found[0][1].split("/") if found else ("", "summary", "ko")
+        section = (
+            self._sections.get(f"{topic}/{name}/{lang or found_in}") or self._sections[f"{topic}/{name}/{found_in}"]
+        )
         return Passage(
             id=section.id, topic=topic, section=name, lang=section.lang, title=section.title,
             title_en=section.title_en, text=section.text, score=round(score, 3), source=section.source,
             snippet=_snippet(section.text, [term.text.split("/")[0] for term in terms]),
         )  # fmt: skip
+
+
+Hits = Sequence[tuple[float, str]]
+
+
+def _weighted(hits: Hits | None, weights: Sequence[float]) -> float:
+    return sum(weight * score for weight, (score, _) in zip(weights, hits or (), strict=False))
+
+
+def _likely(names: Mapping[str, Hits], bodies: Mapping[str, Hits]) -> list[str]:
+    """The topics worth a closer look."""
+    first = {t: _weighted(names.get(t), _NAMES[:1]) + _weighted(bodies.get(t), _BODIES[:1]) for t in {*names, *bodies}}
+    return sorted(first, key=lambda topic: (-first[topic], topic))[:_CANDIDATES]
 
 
 def _snippet(text: str, words: Sequence[str]) -> str:

@@ -7,7 +7,7 @@ English one a space is a space and `..` is up to 24 characters.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -50,9 +50,18 @@ class Reading:
     def _find(self, name: str, mode: str) -> tuple[Span, ...]:
         concept = concepts()[name]
         mode = mode or concept.mode
-        found = (found.span() for found in concept.pattern.finditer(self.flat.text))
-        said = tuple(span for span in found if span[0] < span[1] and free(self.flat, span, mode))
+        said = tuple(self._said(concept.pattern, mode))
         return said or (((-1, -1),) if name in self.profile else ())
+
+    def _said(self, pattern: re.Pattern[str], mode: str) -> Iterator[Span]:
+        """Every mention that counts; after one that does not, another may begin inside it."""
+        found = pattern.search(self.flat.text)
+        while found:
+            span = found.span()
+            counts = span[0] < span[1] and free(self.flat, span, mode)
+            if counts:
+                yield span
+            found = pattern.search(self.flat.text, span[1] if counts else span[0] + 1)
 
     def values(self, name: str) -> tuple[tuple[Span, float], ...]:
         """The values of a quantity that are meant."""

@@ -16,7 +16,9 @@ from functools import cache
 from mundap.safety.data import language
 
 LIMIT = 4000
-_INVISIBLE = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f\ud800-\udfff]")
+_INVISIBLE = re.compile(
+    "[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f\ud800-\udfff]"
+)
 _NOT_JAMO = re.compile("[^\u3131-\u318e]+")
 _REPEAT = re.compile(r"([^\W\d_])\1{2,}")
 _SENTENCE, _STRONG, _WEAK = "\x01", "\x02", "\x03"

@@ -33,7 +33,7 @@ def says(cue: str, text: str) -> bool:
 def negated(flat: Flat, span: Span) -> bool:
     """True negation that reaches the mention, on the side its language puts it."""
     start, end = flat.around(flat.strong, *span)
-    right = flat.text[span[1] : min(end, span[1] + _RIGHT)]
+    right = flat.text[span[1] : min(end, span[1] + _RIGHT + 8)]
     if _denied_after(right) or _cue("negation_prefix").search(flat.text[max(start, span[0] - 4) : span[0]]):
         return True
     left = flat.text[max(start, span[0] - _LEFT) : span[0]]
@@ -43,7 +43,9 @@ def negated(flat: Flat, span: Span) -> bool:
 def _denied_after(right: str) -> bool:
     """Korean: 통증은 없어요, 아프지 않아요; nothing else may be said in between."""
     found = _cue("negation_after").search(right)
-    return bool(found) and not _cue("negation_break").search(right[: found.start()] if found else "")
+    if not found or found.start() >= _RIGHT:
+        return False
+    return not _cue("negation_break").search(right[: found.start()])
 
 
 def _denied_before(left: str) -> bool:

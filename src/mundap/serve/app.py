@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import os
 import signal
 import socket
+import threading
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -50,8 +50,9 @@ def create_app(
 
 
 def _mount_page(app: FastAPI, desk: Desk) -> None:
-    # Before the import: Gradio reads it once and would report to its makers.
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    from mundap.serve.quick import import_gradio
+
+    import_gradio()
     from mundap.serve.texts import asset
     from mundap.serve.web import mount
 
@@ -70,11 +71,19 @@ def run(
     """Serve until SIGTERM or Ctrl-C. Port 0 takes a free one. Raises `UserError` for an unsafe or taken address."""
     check_host(host, api_key, insecure)
     sock = bind(host, port)
+    _warm(engines)
     try:
         _serve(create_app(engines, api_key=api_key, page=page), sock, page)
     finally:
         sock.close()
         engines.close()
+
+
+def _warm(engines: Engines) -> None:
+    """Let the engines load what their first reply needs (`Engines.warm`, where there is one) while the page is built."""
+    warm = getattr(engines, "warm", None)
+    if warm is not None:
+        threading.Thread(target=warm, daemon=True, name="mundap-warm").start()
 
 
 def check_address(host: str, port: int, api_key: str | None, insecure: bool) -> None:

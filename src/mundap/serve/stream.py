@@ -62,7 +62,8 @@ class Desk:
     def ask(self, turn: Turn, stop: asyncio.Event | None = None) -> AsyncGenerator[str | Reply]:
         """Pieces of text and, last, the finished `Reply`. Raises `Busy` now; `TimedOut` or `Broken` while read.
 
-        Setting `stop` raises `Stopped` at once. Closing the iterator stops the engine at its next piece. The place is free once the engine has really stopped.
+        Setting `stop` raises `Stopped` at once. Closing the iterator stops the engine at its next piece. The place is
+        free once the engine has really stopped.
         """
         if not self._places.acquire(blocking=False):
             raise Busy

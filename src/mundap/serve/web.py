@@ -330,6 +330,8 @@ def theme() -> gr.themes.Base:
         checkbox_background_color_selected_dark="#4fb8ab",
         button_primary_text_color="#ffffff",
         button_primary_text_color_dark="#0d1a19",
+        input_placeholder_color="#6b7775",
+        input_placeholder_color_dark="#93a19e",
         input_background_fill="#ffffff",
         input_background_fill_dark="#182021",
         color_accent_soft="#dcefeb",
