@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -167,11 +168,25 @@ def _names(raw: Mapping[str, Any]) -> list[str]:
     models, chat = _section(raw, "models"), _section(raw, "chat")
     wanted = [(f"models.{name}.use", "models", _section(models, name).get("use")) for name in models]
     wanted.append(("chat.retrieve", "retrievers", chat.get("retrieve")))
+    wanted += [
+        (f"collect.sources.{n}.use", "sources", name) for n, name in _uses(_section(raw, "collect").get("sources"))
+    ]
+    wanted += [(f"clean.steps.{n}", "steps", name) for n, name in _uses(_section(raw, "clean").get("steps"))]
     problems = [_unknown(*each) for each in wanted]
     model, known = chat.get("model"), [*map(str, models), *registry.names("models")]
-    if isinstance(model, str) and model not in known:
+    if (
+        isinstance(model, str)
+        and model not in [*known, "compose", "none"]
+        and not re.match(r"https?://|.*\.gguf$", model)
+    ):
         problems.append(f"chat.model: no model {model!r}{did_you_mean(model, known)}")
     return [problem for problem in problems if problem]
+
+
+def _uses(listed: Any) -> list[tuple[int, Any]]:
+    """Place and name of each entry of a list of bare names and `{use: name}` mappings."""
+    entries = listed if isinstance(listed, list) else []
+    return [(n, entry.get("use") if isinstance(entry, dict) else entry) for n, entry in enumerate(entries)]
 
 
 def _section(raw: Mapping[str, Any], key: str) -> Mapping[str, Any]:

@@ -83,7 +83,7 @@ def test_a_childs_fever_is_not_an_adults(ask: Ask) -> None:
 
 
 def test_no_evidence_is_said_with_a_department_and_119(ask: Ask) -> None:
-    reply = ask("다운증후군 산전검사는 몇 주에 하나요")
+    reply = ask("백혈병 초기 증상이 뭔가요")
     assert "찾지 못했어요" in reply.text and "119" in reply.text
     assert reply.citations == ()
 

@@ -78,6 +78,11 @@ def medicine_names(text: str, lang: Lang) -> list[str]:
     return re.findall(raw()["medicine_name"][lang], text.lower())
 
 
+def without_form(name: str) -> str:
+    """A medicine's name without its form: 젤로마딘정 -> 젤로마딘."""
+    return re.sub(raw()["medicine_form"], "", name)
+
+
 @cache
 def raw() -> dict[str, Any]:
     """`cues.yaml` as it is."""

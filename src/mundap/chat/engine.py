@@ -103,7 +103,7 @@ class Engine:
         if not text:
             return say("empty", lang)
         subject = self._subjects.of(said, lang)
-        unknown = self._subjects.unknown_medicine(text, lang)
+        unknown = self._subjects.unknown_medicine(text, cue, lang)
         if cue.social and urgency.level == Level.ROUTINE:
             return say(f"social.{cue.social}", lang)
         if not subject.topics:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol, runtime_checkable
 
 from mundap.chat import cues
+from mundap.chat.cues import Cues
 from mundap.knowledge.schema import Topic
 from mundap.protocols import Retriever
 from mundap.types import Lang
@@ -14,6 +16,15 @@ from mundap.types import Lang
 _MOST_TOPICS = 3
 # The last messages of the person that are read one after the other.
 _LOOK_BACK = 5
+
+
+@runtime_checkable
+class Vocabulary(Protocol):
+    """A retriever that can tell which words mean anything to it."""
+
+    def knows(self, word: str) -> bool: ...
+
+    def unfamiliar(self, text: str) -> list[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +103,19 @@ class Subjects:
                         names[packed] = topic.id
         return names
 
-    def unknown_medicine(self, text: str, lang: Lang) -> str:
-        """A word that stands where a medicine's name stands and that nothing here knows, or an empty string."""
-        knows = getattr(self._retriever, "knows", None)
-        if knows is None:
+    def unknown_medicine(self, text: str, cue: Cues, lang: Lang) -> str:
+        """A medicine's name in the text that nothing here knows, or an empty string."""
+        retriever = self._retriever
+        if not isinstance(retriever, Vocabulary):
             return ""
-        return next((name for name in cues.medicine_names(text, lang) if not knows(name)), "")
+        named = [name for name in cues.medicine_names(text, lang) if not self._familiar(name, retriever)]
+        asked = retriever.unfamiliar(text) if cue.intent in ("medicine", "dose") else []
+        return next(iter([*named, *asked]), "")
+
+    def _familiar(self, name: str, retriever: Vocabulary) -> bool:
+        """Whether a word, with or without its form (정, 캡슐), is known; 타이레놀정 is, 걱정 is, 젤로마딘정 is not."""
+        stem = cues.without_form(name)
+        return any(known in name for known in self._medicine_names) or retriever.knows(name) or retriever.knows(stem)
 
 
 def _joined(*groups: Sequence[Topic]) -> tuple[Topic, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +28,7 @@ _NEAR = 0.86  # cosine from which Kiwi's neighbours are taken
 _NAMES, _BODIES, _COVER, _IN_BODY = (1.0, 0.5, 0.15, 0.15), (0.2, 0.3, 0.3), 24.0, 0.5
 _CONFIDENT = 28.0
 _CANDIDATES, _HITS = 12, 200
+_ILLNESS = re.compile(r"..(증후군|증|병|염|암|종|술|수술|장애)/N$")
 _SNIPPET = 120
 
 
@@ -46,13 +48,14 @@ class Lexical:
         self.tokens = Tokens(term for section in self._sections.values() for term in section.terms)
         index, self._topics = open_index(list(self._sections.values()), self.tokens, cache)
         self._spellings = {letters(term): term for term in self._topics["name"]}
+        self._written = " ".join({self.tokens.packed(name) for s in self._sections.values() for name in s.names})
         self._schema = index.schema
         self._searcher = index.searcher()
 
     def search(self, query: str, k: int = 8, lang: Lang | None = None) -> list[Passage]:
         """Up to `k` passages, the best section of each topic; `lang` fixes the language of their text."""
         ranked = self.ranked(query, k, lang)
-        return ranked if ranked and ranked[0].score >= _CONFIDENT else []
+        return ranked if ranked and ranked[0].score >= _CONFIDENT and not self._names_another(query) else []
 
     def ranked(self, query: str, k: int = 8, lang: Lang | None = None) -> list[Passage]:
         """As `search`, without asking whether the best is good enough."""
@@ -69,9 +72,19 @@ class Lexical:
         return [self._passage(topic, scores[topic], bodies.get(topic), terms, lang) for topic in best]
 
     def knows(self, word: str) -> bool:
-        """Whether a word means anything here: some topic has it, or it is in Kiwi's dictionary."""
+        """Whether a word means anything as a whole: some topic has it, or it is in Kiwi's dictionary."""
         terms = self.tokens(word)
-        return not terms or any(self._frequency(term) or self.tokens.similar(term) for term in terms)
+        return len(terms) == 1 and (bool(self._known(terms[0])) or bool(self.tokens.similar(terms[0])))
+
+    def unfamiliar(self, text: str) -> list[str]:
+        """Long nouns of a text that neither a topic nor Kiwi's dictionary has: names, most likely."""
+        nouns = [term[:-2] for term in self.tokens(text) if term.endswith("/N")]
+        return [noun for noun in nouns if len(noun) > 3 and not self.knows(noun)]
+
+    def _names_another(self, query: str) -> bool:
+        """Whether the query names an illness or operation that no topic has (루푸스병, 다운증후군)."""
+        strange = [term[:-2] for term in self.tokens(query) if _ILLNESS.search(term) and not self._known(term)]
+        return any(name not in self._written for name in strange)
 
     def _coverage(self, query: str) -> Callable[[str], float]:
         """For a topic, the share (0 to 1) of the query's information, in log inverse frequency, that it explains."""

@@ -105,7 +105,7 @@ def _korean(text: str) -> str:
     """A gap does not reach over a plain negation: 입술도 안 부었어요 is not a swollen lip."""
     folded = fold(text).replace("..", ".{0,6}")
     folded = _GAP.sub(lambda found: f"(?:(?!{fold(language()['gap_stop'])}).){found.group(1)}", folded)
-    particle = "(?:" + "|".join(language()["particles"]) + ")?"
+    particle = "(?:" + "|".join(language()["particles"]) + ")?(?:" + fold("|".join(language()["adverbs"])) + ")?"
     return folded.replace(_AFTER_NIEUN, f"(?<!{nieun()})").replace(" ", particle)
 
 

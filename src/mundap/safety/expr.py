@@ -1,7 +1,7 @@
 """The small language of the rules' `when` lines: `chest~pressure & (sweat | minutes>=10) & !cough`.
 
 `~` is "near, in one clause, either order"; `&`, `|` and `!` are over the whole text; `*name` takes every mention of a
-concept whatever its scope; a quantity is compared with a number.
+concept whatever its scope; a quantity is compared with a number; `3 of (a b c d)` counts.
 """
 
 from __future__ import annotations
@@ -149,11 +149,24 @@ def _atom(tokens: _Tokens) -> Node:
         node = _either(tokens)
         tokens.take(")")
         return node
+    if token.isdigit():
+        return _several(int(token), tokens)
     if token in names():
         return _compare(token, tokens.take(), float(tokens.take()))
     mode, name = (token[0], token[1:]) if token[0] in "*+" else ("", token)
     _known(name)
     return lambda reading: reading.spans(name, mode)
+
+
+def _several(least: int, tokens: _Tokens) -> Node:
+    """`3 of (a b c d)`: at least so many of the list, said and meant."""
+    tokens.take("of")
+    tokens.take("(")
+    nodes: list[Node] = []
+    while tokens.peek() != ")":
+        nodes.append(_atom(tokens))
+    tokens.take(")")
+    return lambda reading: (_NOWHERE,) if sum(bool(node(reading)) for node in nodes) >= least else ()
 
 
 def _known(name: str) -> None:
