@@ -28,7 +28,7 @@ def test_the_file_is_complete() -> None:
     for number in numbers():
         for lang in ("ko", "en"):
             line = hotline(number, lang)  # type: ignore[arg-type]
-            assert line.name and line.purpose and line.hours
+            assert all((line.name, line.purpose, line.hours))
 
 
 def test_no_rule_shows_an_unknown_or_retired_number() -> None:

@@ -17,6 +17,7 @@ from mundap.knowledge.passages import sections
 from mundap.models.llama import bundled_path
 from mundap.protocols import Model, Retriever
 from mundap.safety import replies
+from mundap.safety.triage import safe_triage
 from mundap.types import Lang, Options, Urgency
 
 COMPOSE = "compose"
@@ -53,6 +54,11 @@ class Engines:
             if name not in self._open:
                 self._open[name] = Engine(self._retriever, self.topics, self._model(name), self._options())
             return self._open[name]
+
+    def warm(self) -> None:
+        """Load what the first question needs (the tokenizer, the triage rules), so that nobody waits for it."""
+        safe_triage("두통이 있어요")
+        self._retriever.search("두통이 있어요")
 
     def redirect_card(self, urgency: Urgency, lang: Lang) -> replies.Card:
         """The fixed emergency or crisis reply in its parts, for a page to lay out."""

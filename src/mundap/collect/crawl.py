@@ -72,7 +72,7 @@ def settings(job: Job) -> dict[str, Any]:
         "CONCURRENT_REQUESTS": job.parallel, "CONCURRENT_REQUESTS_PER_DOMAIN": job.parallel,
         "TWISTED_DNS_RESOLVER": f"{__name__}.Pinned", "DNSCACHE_ENABLED": False,
         "DOWNLOADER_MIDDLEWARES": {"scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None},
-        "LOG_LEVEL": "CRITICAL", "LOG_FORMATTER": "scrapy.logformatter.LogFormatter",
+        "LOG_LEVEL": "CRITICAL", "LOG_INSTALL_ROOT_HANDLER": False,
     }  # fmt: skip
 
 
@@ -170,7 +170,8 @@ def _end_with_parent() -> None:
     """Standard input is a pipe from the parent: it ends when the parent does, even killed, and so do we."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):
+            pass
         os._exit(1)
 
     threading.Thread(target=wait, daemon=True).start()
@@ -181,7 +182,7 @@ def main(path: str) -> None:
     _end_with_parent()
     raw = json.loads(Path(path).read_text("utf-8"))
     job = Job(**raw | {"starts": tuple(raw["starts"])})
-    process = AsyncCrawlerProcess(settings(job), install_root_handler=False)
+    process = AsyncCrawlerProcess(settings(job))
     source: Any = registry.find("sources", job.source)
     process.crawl(Spider, job=job, site=source.site)
     process.start()

@@ -193,7 +193,7 @@ class Fetcher:
 
 def _backoff(attempt: int) -> float:
     """Half a second, doubled each time, with jitter so that retries do not come together."""
-    return 0.5 * 2**attempt * random.uniform(0.75, 1.25)
+    return random.uniform(0.375, 0.625) * float(2**attempt)
 
 
 def _moment(value: str) -> float:

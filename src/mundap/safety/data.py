@@ -16,7 +16,7 @@ def _yaml(source: Traversable) -> Any:
     import yaml
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return yaml.load(source.read_text("utf-8"), Loader=loader)  # noqa: S506 - both loaders are the safe ones
+    return yaml.load(source.read_text("utf-8"), Loader=loader)
 
 
 @cache

@@ -47,7 +47,7 @@ def rules() -> tuple[Rule, ...]:
 def _rule(row: Mapping[str, Any]) -> Rule:
     found = {key: re.compile(row[key], re.IGNORECASE) if key in row else None for key in ("cue", "unless", "unless_value")}
     flags = 0 if "[A-Z][a-z]" in row["pattern"] else re.IGNORECASE
-    return Rule(row["type"], re.compile(_expanded(row["pattern"]), flags), row.get("check", ""), **found)
+    return Rule(row["type"], re.compile(expanded(row["pattern"]), flags), row.get("check", ""), **found)
 
 
 @cache
@@ -55,8 +55,8 @@ def _words() -> Mapping[str, str]:
     return {**_file("privacy_places.yaml"), **_file("privacy.yaml")["words"], **_file("privacy_names.yaml")["words"]}
 
 
-def _expanded(text: str) -> str:
-    """Words stand for patterns and may use each other; three rounds are more than the data needs."""
+def expanded(text: str) -> str:
+    """The text with its `<word>`s replaced. Words stand for patterns and may use each other; three rounds are more than the data needs."""
     for _ in range(4):
         for word, meaning in _words().items():
             text = text.replace(f"<{word}>", f"(?:{meaning})")
@@ -66,7 +66,7 @@ def _expanded(text: str) -> str:
 @cache
 def places(*names: str) -> re.Pattern[str]:
     """The patterns of `privacy_places.yaml` under these names, as alternatives."""
-    return re.compile("|".join(_expanded(f"<{name}>") for name in names))
+    return re.compile("|".join(expanded(f"<{name}>") for name in names))
 
 
 @cache

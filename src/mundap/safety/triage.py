@@ -7,18 +7,21 @@ drip-feed. Nothing an assistant, a tool or a document says is read. No clinician
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Sequence
 from functools import lru_cache
 
 from mundap.safety.concepts import Reading, profile_concepts
-from mundap.safety.normalise import flatten
+from mundap.safety.normalise import LIMIT, flatten
 from mundap.safety.ruleset import Rule, rules
 from mundap.safety.scope import says
 from mundap.types import Level, Message, Profile, Urgency
 
 TOGETHER = 5
+LONG, SENTENCES = 160, 3
 REMEMBERED = 200
+_END = re.compile(r"[.!?\n]+(?!\d)")
 _LOG = logging.getLogger(__name__)
 _NOTHING = Profile()
 FAILED = Urgency(level=Level.EMERGENCY, rules=("failsafe",), hotlines=("119", "109"), failed=True)
@@ -28,16 +31,14 @@ def triage(messages: Sequence[Message] | str, profile: Profile | None = None) ->
     """How urgent a talk is. May raise; `safe_triage` does not. The latest 200 messages of the person are read."""
     said = _said(messages)
     risks, facts = _profile(profile or _NOTHING)
-    found = [_assess(text, risks, facts) for text in said]
+    found = [_message(text, risks, facts) for text in said]
     together = [_assess("\n".join(said[-TOGETHER:]), risks, facts)] if len(said) > 1 else []
     if _corrected(said):
         found, together = [_calm(one) for one in found[:-1]] + found[-1:], [_calm(one) for one in together]
     return _worst(tuple(rule for one in (*found, *together) for rule in one))
 
 
-def safe_triage(
-    messages: Sequence[Message] | str, profile: Profile | None = None, timeout: float = 2.0
-) -> Urgency:
+def safe_triage(messages: Sequence[Message] | str, profile: Profile | None = None, timeout: float = 2.0) -> Urgency:
     """`triage`, or the fail-safe emergency block when it breaks or takes longer than `timeout` seconds."""
     result: list[Urgency] = []
     thread = threading.Thread(target=_run, args=(result, messages, profile), daemon=True, name="triage")
@@ -72,6 +73,19 @@ def _profile(profile: Profile) -> tuple[frozenset[str], tuple[tuple[str, float],
         risks.add("pregnant")
     facts = {"weeks": profile.pregnant_weeks, "years": profile.age}
     return frozenset(risks), tuple((name, float(value)) for name, value in facts.items() if value is not None)
+
+
+def _message(text: str, risks: frozenset[str], facts: tuple[tuple[str, float], ...]) -> tuple[Rule, ...]:
+    """What one message fires, as a whole and a few sentences at a time, so that chit-chat cannot excuse a red flag."""
+    return tuple(rule for part in (text, *_parts(text)) for rule in _assess(part, risks, facts))
+
+
+def _parts(text: str) -> list[str]:
+    """A long message in runs of a few sentences."""
+    if len(text) < LONG:
+        return []
+    ended = [one for one in _END.split(text[: LIMIT // 2] + "\n" + text[LIMIT // 2 :][-LIMIT // 2 :]) if one.strip()]
+    return [". ".join(ended[at : at + SENTENCES]) for at in range(0, len(ended), SENTENCES)] if len(ended) > 1 else []
 
 
 @lru_cache(maxsize=4096)

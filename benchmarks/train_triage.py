@@ -1,0 +1,80 @@
+"""Train the triage classifier on the development messages and say, by cross-validation, what to expect of it.
+
+`python benchmarks/train_triage.py` prints the table; with `--write` it also writes `src/mundap/safety/classifier.npz`.
+The held-out messages are never read here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold
+
+from mundap.safety.classifier import ESCALATES, LEVELS, matrix
+from mundap.safety.triage import by_rules
+from mundap.types import Level
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = sorted((ROOT / "tests/safety/data").glob("dev_*.jsonl"))
+MODEL = ROOT / "src/mundap/safety/classifier.npz"
+STRENGTH, FOLDS, SEED = 30.0, 5, 20261122
+NAMES = [level.word for level in LEVELS]
+
+
+def main() -> None:
+    rows = [json.loads(line) for file in DATA for line in file.read_text("utf-8").splitlines()]
+    texts = ["\n".join(row.get("turns") or [row["text"]]) for row in rows]
+    labels = np.array([NAMES.index(row["level"]) for row in rows])
+    features = matrix(texts)
+    print(f"{len(rows)} messages from {', '.join(file.name for file in DATA)}")
+    for line in table(rows, expected(features, labels), by_rule(texts)):
+        print(line)
+    if "--write" in sys.argv:
+        save(fit(features, labels))
+
+
+def fit(features: Any, labels: Any) -> LogisticRegression:
+    return LogisticRegression(C=STRENGTH, max_iter=2000, random_state=SEED).fit(features, labels)
+
+
+def expected(features: Any, labels: Any) -> Any:
+    """For each message the probability of an escalation, from a model that did not see it."""
+    found = np.zeros(len(labels))
+    for seen, unseen in StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(features, labels):
+        found[unseen] = fit(features[seen], labels[seen]).predict_proba(features[unseen])[:, 2:].sum(axis=1)
+    return found
+
+
+def by_rule(texts: Sequence[str]) -> Any:
+    return np.array([by_rules(text).level >= Level.CRISIS for text in texts])
+
+
+def table(rows: Sequence[dict[str, Any]], probability: Any, rules: Any) -> Iterator[str]:
+    """Recall and false alarms of rules, classifier and both, by language."""
+    yield "| language | threshold | messages | rules | classifier | both |"
+    for lang in ("ko", "en"):
+        for threshold in (0.5, 0.6, ESCALATES, 0.8):
+            for level, title in (("escalations", "caught"), ("routine", "false alarms"), ("urgent", "raised")):
+                here = np.array([row["lang"] == lang and _is(row["level"], level) for row in rows])
+                said = probability >= threshold
+                shares = [f"{share[here].mean():.3f}" for share in (rules, said, rules | said)]
+                yield f"| {lang} | {threshold} | {here.sum()} {level} {title} | {' | '.join(shares)} |"
+
+
+def _is(level: str, wanted: str) -> bool:
+    return level in ("emergency", "crisis") if wanted == "escalations" else level == wanted
+
+
+def save(model: LogisticRegression) -> None:
+    np.savez_compressed(MODEL, weights=model.coef_.T.astype("float16"), bias=model.intercept_.astype("float32"))
+    print(f"wrote {MODEL.relative_to(ROOT)}: {MODEL.stat().st_size / 1024:.0f} KiB")
+
+
+if __name__ == "__main__":
+    main()

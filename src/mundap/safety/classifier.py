@@ -1,0 +1,105 @@
+"""The second opinion of triage: a small linear classifier over letters, for wordings that no rule foresaw.
+
+Trained by `benchmarks/train_triage.py` on the development messages of tests/safety/data (written for this project,
+labelled by its authors; no clinician has reviewed them). Its level can only raise what the rules found.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from zlib import crc32
+
+from mundap.safety.normalise import clean, flatten
+from mundap.types import Level
+
+LEVELS: tuple[Level, ...] = (Level.ROUTINE, Level.URGENT, Level.CRISIS, Level.EMERGENCY)
+BITS = 16
+# A message escalates from the first probability on, a part of it (a sentence, two neighbours) from the second; urgent
+# from the third. Chosen by cross-validation on the development messages; LOG.md has the curve.
+ESCALATES, PART_ESCALATES, IS_URGENT = 0.70, 0.85, 0.60
+_SENTENCE = re.compile(r"[.!?\n…~]+")
+_SHORTEST = 6  # letters of a sentence that is looked at by itself
+_MOST_PARTS = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """The level the classifier sees, and the probability (0 to 1) that the message needs 119 or 109."""
+
+    level: Level
+    probability: float
+
+
+def opinion(text: str) -> Opinion:
+    """What the classifier makes of one message. A red flag in one sentence counts however long the rest is."""
+    whole = _probabilities(text)
+    parts = [_probabilities(part) for part in parts_of(text)]
+    worst = max(parts, key=_escalation, default=whole)
+    if _escalation(whole) >= ESCALATES:
+        return Opinion(_kind(whole), _escalation(whole))
+    if _escalation(worst) >= PART_ESCALATES:
+        return Opinion(_kind(worst), _escalation(worst))
+    urgent = whole[1] + _escalation(whole) >= IS_URGENT
+    return Opinion(Level.URGENT if urgent else Level.ROUTINE, _escalation(whole))
+
+
+def features(text: str) -> list[int]:
+    """Hashes (below 2**BITS) of runs of 1 to 4 letters without spaces, and of 3 to 5 letters and whole words with them."""
+    packed, spaced = f"^{flatten(text).text}$", clean(text).split()
+    grams = {f"f{packed[at : at + size]}" for size in (1, 2, 3, 4) for at in range(len(packed) - size + 1)}
+    for word in (f" {word} " for word in spaced):
+        grams |= {f"w{word[at : at + size]}" for size in (3, 4, 5) for at in range(len(word) - size + 1)}
+        grams.add(f"W{word}")
+    return sorted({crc32(gram.encode()) % (1 << BITS) for gram in grams})
+
+
+def parts_of(text: str) -> list[str]:
+    """The sentences of a text and each pair of neighbours; nothing when there is only one."""
+    sentences = [part.strip() for part in _SENTENCE.split(text) if len(part.strip()) >= _SHORTEST][:_MOST_PARTS]
+    pairs = [f"{first} {second}" for first, second in zip(sentences, sentences[1:], strict=False)]
+    return [*sentences, *pairs] if len(sentences) > 1 else []
+
+
+def _probabilities(text: str) -> Sequence[float]:
+    """Softmax over `LEVELS`: the mean weight of the features, scaled as unit length, plus the bias."""
+    import numpy
+
+    weights, bias = _model()
+    found = features(text)
+    scores = weights[found].sum(axis=0, dtype="float32") / max(len(found), 1) ** 0.5 + bias
+    powers = numpy.exp(scores - scores.max())
+    return [float(power) for power in powers / powers.sum()]
+
+
+def _escalation(probabilities: Sequence[float]) -> float:
+    return probabilities[2] + probabilities[3]
+
+
+def _kind(probabilities: Sequence[float]) -> Level:
+    return Level.CRISIS if probabilities[2] > probabilities[3] else Level.EMERGENCY
+
+
+@cache
+def _model() -> tuple[Any, Any]:
+    """Weights (2**BITS, 4) and bias (4,) from `classifier.npz`."""
+    import numpy
+
+    with (files("mundap.safety") / "classifier.npz").open("rb") as stream, numpy.load(stream, allow_pickle=False) as saved:
+        return saved["weights"], saved["bias"].astype("float32")
+
+
+def matrix(texts: Iterable[str]) -> Any:
+    """Texts as rows of unit length, for training and for measuring many at once. Needs scipy."""
+    from scipy.sparse import csr_matrix
+
+    rows = [features(text) for text in texts]
+    starts = [0]
+    for row in rows:
+        starts.append(starts[-1] + len(row))
+    values = [1 / max(len(row), 1) ** 0.5 for row in rows for _ in row]
+    return csr_matrix((values, [at for row in rows for at in row], starts), shape=(len(rows), 1 << BITS))
