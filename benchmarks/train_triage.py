@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.sparse import csr_matrix
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 
-from mundap.safety.classifier import ESCALATES, LEVELS, matrix
+from mundap.safety.classifier import BITS, ESCALATES, LEVELS, features
 from mundap.safety.triage import by_rules
 from mundap.types import Level
 
@@ -31,23 +32,31 @@ def main() -> None:
     rows = [json.loads(line) for file in DATA for line in file.read_text("utf-8").splitlines()]
     texts = ["\n".join(row.get("turns") or [row["text"]]) for row in rows]
     labels = np.array([NAMES.index(row["level"]) for row in rows])
-    features = matrix(texts)
+    rows_of_features = matrix(texts)
     print(f"{len(rows)} messages from {', '.join(file.name for file in DATA)}")
-    for line in table(rows, expected(features, labels), by_rule(texts)):
+    for line in table(rows, expected(rows_of_features, labels), by_rule(texts)):
         print(line)
     if "--write" in sys.argv:
-        save(fit(features, labels))
+        save(fit(rows_of_features, labels))
 
 
-def fit(features: Any, labels: Any) -> LogisticRegression:
-    return LogisticRegression(C=STRENGTH, max_iter=2000, random_state=SEED).fit(features, labels)
+def matrix(texts: Sequence[str]) -> Any:
+    """Texts as sparse rows of unit length, as the classifier sees them."""
+    rows = [features(text) for text in texts]
+    starts = np.cumsum([0, *(len(row) for row in rows)])
+    values = [1 / max(len(row), 1) ** 0.5 for row in rows for _ in row]
+    return csr_matrix((values, [at for row in rows for at in row], starts), shape=(len(rows), 1 << BITS))
 
 
-def expected(features: Any, labels: Any) -> Any:
+def fit(data: Any, labels: Any) -> LogisticRegression:
+    return LogisticRegression(C=STRENGTH, max_iter=2000, random_state=SEED).fit(data, labels)
+
+
+def expected(data: Any, labels: Any) -> Any:
     """For each message the probability of an escalation, from a model that did not see it."""
     found = np.zeros(len(labels))
-    for seen, unseen in StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(features, labels):
-        found[unseen] = fit(features[seen], labels[seen]).predict_proba(features[unseen])[:, 2:].sum(axis=1)
+    for seen, unseen in StratifiedKFold(FOLDS, shuffle=True, random_state=SEED).split(data, labels):
+        found[unseen] = fit(data[seen], labels[seen]).predict_proba(data[unseen])[:, 2:].sum(axis=1)
     return found
 
 

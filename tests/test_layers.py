@@ -20,7 +20,12 @@ def lint(folder: Path, source: Path) -> subprocess.CompletedProcess[str]:
     code = "import sys; from importlinter.cli import lint_imports_command; lint_imports_command()"
     command = [sys.executable, "-W", "ignore", "-c", code, "--no-cache", "--config", str(folder / "pyproject.toml")]
     return subprocess.run(
-        command, env={"PYTHONPATH": str(source), "COLUMNS": "200"}, cwd=folder, capture_output=True, text=True, check=False
+        command,
+        env={"PYTHONPATH": str(source), "COLUMNS": "200"},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
 
 
@@ -41,7 +46,11 @@ def test_the_contracts_notice_an_import_that_goes_up(tmp_path: Path) -> None:
     face.write_text(face.read_text("utf-8") + "\nimport mundap.models.http\n", "utf-8")
     done = lint(tmp_path, tmp_path / "src")
     assert done.returncode == 1
-    for broken in ("mundap.safety -> mundap.models.llama", "mundap.safety -> mundap.chat.engine", "mundap.serve -> mundap.models.http"):
+    for broken in (
+        "mundap.safety -> mundap.models.llama",
+        "mundap.safety -> mundap.chat.engine",
+        "mundap.serve -> mundap.models.http",
+    ):
         assert broken in done.stdout
 
 

@@ -51,7 +51,9 @@ def test_importing_brings_in_nothing_heavy() -> None:
     assert {name: heavy for name, heavy in found.items() if heavy} == {}
 
 
-@pytest.mark.parametrize("name", ["mundap.cli", "mundap.types", "mundap.registry", "mundap.config", "mundap.safety.triage"])
+@pytest.mark.parametrize(
+    "name", ["mundap.cli", "mundap.types", "mundap.registry", "mundap.config", "mundap.safety.triage"]
+)
 def test_each_by_itself_brings_in_nothing_heavy(name: str) -> None:
     code = f"import sys; import {name}; print(*sorted(set({HEAVY!r}) & set(sys.modules)))"
     done = subprocess.run(

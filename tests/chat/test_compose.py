@@ -58,7 +58,9 @@ def check_form(answer: Composed, lang: Lang) -> None:
     assert "{" not in text and "(는)" not in text and "(를)" not in text, text
     assert "119" in text, text
     assert text.count("하나만 여쭤볼게요") + text.count("One question:") <= 1, text
-    called = re.findall(r"(?<![\d,.])(1\d{2,3}(?:-\d{4})?)(?=에 전화|에 신고|로 전화|으로 전화|를 부|을 부)|\b[Cc]all (1[\d-]+)", text)
+    called = re.findall(
+        r"(?<![\d,.])(1\d{2,3}(?:-\d{4})?)(?=에 전화|에 신고|로 전화|으로 전화|를 부|을 부)|\b[Cc]all (1[\d-]+)", text
+    )
     assert {number for pair in called for number in pair if number} <= numbers(), text
     if lang == "en":
         assert not re.search(r"[가-힣]", text.replace("와파린", "").replace("당뇨", "")), text

@@ -78,7 +78,8 @@ def test_korean_is_korean_and_english_is_english() -> None:
         for topic in TOPICS.values()
         for lang in LANGS
         for place, text in spoken(topic, lang)
-        if bool(re.search("[가-힣]", text)) != (lang == "ko") or re.search("[ㄱ-ㅎㅏ-ㅣ\u3040-\u30ff\u4e00-\u9fff\ufffd]", text)
+        if bool(re.search("[가-힣]", text)) != (lang == "ko")
+        or re.search("[ㄱ-ㅎㅏ-ㅣ\u3040-\u30ff\u4e00-\u9fff\ufffd]", text)
     ]
     assert wrong == []
 
@@ -112,7 +113,15 @@ def test_only_numbers_of_the_hotline_table_are_given() -> None:
 
 
 def test_the_search_for_numbers_finds_them() -> None:
-    told = ("02-123-4567", "1339에 전화하세요", "call 1588", "1588-1234로 문의하세요", "911", "120번에 문의하세요", "1339로 연락하세요")
+    told = (
+        "02-123-4567",
+        "1339에 전화하세요",
+        "call 1588",
+        "1588-1234로 문의하세요",
+        "911",
+        "120번에 문의하세요",
+        "1339로 연락하세요",
+    )
     for text in told:
         assert CALLED.search(text), text
     for text in ("혈압 120/80", "5-10분", "하루 100-200 mg", "2023년", "after 120 hours"):
@@ -121,7 +130,12 @@ def test_the_search_for_numbers_finds_them() -> None:
 
 @pytest.mark.parametrize("lang", LANGS)
 def test_nobody_is_diagnosed(lang: Lang) -> None:
-    found = [(place, text) for topic in TOPICS.values() for place, text in spoken(topic, lang) if DIAGNOSIS[lang].search(text)]
+    found = [
+        (place, text)
+        for topic in TOPICS.values()
+        for place, text in spoken(topic, lang)
+        if DIAGNOSIS[lang].search(text)
+    ]
     assert found == []
 
 
@@ -220,7 +234,11 @@ def test_broken_files_are_all_told_at_once(tmp_path: Path) -> None:
     paths = [
         broken(tmp_path, id="unknown_key", sumary=good["summary"]),
         broken(tmp_path, id="no_english", title={"ko": "두통"}),
-        broken(tmp_path, id="unequal", causes={"ko": [*good["causes"]["ko"], "하나 더 있습니다."], "en": good["causes"]["en"]}),
+        broken(
+            tmp_path,
+            id="unequal",
+            causes={"ko": [*good["causes"]["ko"], "하나 더 있습니다."], "en": good["causes"]["en"]},
+        ),
         broken(tmp_path, id="no_department", departments=["hospital"]),
         broken(tmp_path, id="other_name", file="this_name"),
         broken(tmp_path, id="too_short", **short),

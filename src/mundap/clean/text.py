@@ -17,7 +17,11 @@ from mundap.types import QA
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9A-Fa-f]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _PLAIN = re.compile(r"[\t\n\x20-\x7e가-힣ㄱ-ㆎ℃°·…“”‘’~→※★☆○●□■◆▶①-⑳㎎㎖㎝㎏㎡±×÷≤≥µμ]*")
 _DAMAGED = re.compile(r"[\x80-\xff]{4,}(?:[\x20-\x7e]{0,3}[\x80-\xff]{2,})*")
-_REPEATS = ((re.compile(r"([!?~♡♥★☆=_*#-])\1{3,}"), r"\1\1\1"), (re.compile(r"\.{4,}"), "..."), (re.compile(r"…{2,}"), "…"))
+_REPEATS = (
+    (re.compile(r"([!?~♡♥★☆=_*#-])\1{3,}"), r"\1\1\1"),
+    (re.compile(r"\.{4,}"), "..."),
+    (re.compile(r"…{2,}"), "…"),
+)
 _LINES = ((re.compile(r" *\n *"), "\n"), (re.compile(r"\n{3,}"), "\n\n"))
 
 

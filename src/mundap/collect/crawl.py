@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
@@ -35,7 +35,7 @@ from mundap.collect.pages import Failure, Page, Pages
 from mundap.collect.site import Site
 from mundap.collect.walk import Walk
 from mundap.store import replacing
-from mundap.types import QA
+from mundap.types import QA, Drop
 
 _PINS: dict[str, str] = {}
 _TELL_EVERY = 0.5  # seconds
@@ -128,13 +128,22 @@ class Spider(scrapy.Spider):
             outcome = await tasks.pop(ahead[0])
             for made in walk.feed(outcome):
                 fetcher.count(ahead[0]).records += isinstance(made, QA)
-                _write(stream, {"kept" if isinstance(made, QA) else "dropped": asdict(made)})
+                _write(
+                    stream,
+                    {"kept" if isinstance(made, QA) else "dropped": asdict(self._honest(made, fetcher, ahead[0]))},
+                )
             if time.monotonic() - told > _TELL_EVERY:
                 told = time.monotonic()
                 print(json.dumps({"pages": walk.at, "known": len(walk.way), "records": walk.records}), flush=True)
         for task in tasks.values():
             task.cancel()
         await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    def _honest(self, made: QA | Drop, fetcher: Fetcher, url: str) -> QA | Drop:
+        """A record from a server that stands in for the site says so: its source is there, the site's licence does not apply."""
+        if not self.job.base_url or isinstance(made, Drop):
+            return made
+        return replace(made, source=fetcher.local(url), licence="")
 
     async def _download(self, url: str, host: str) -> Response:
         """One request through Scrapy's downloader: its limits on time, size and decompressed size hold."""

@@ -7,10 +7,11 @@ labelled by its authors; no clinician has reviewed them). Its level can only rai
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
@@ -61,7 +62,7 @@ def features(text: str) -> list[int]:
 def parts_of(text: str) -> list[str]:
     """The sentences of a text and each pair of neighbours; nothing when there is only one."""
     sentences = [part.strip() for part in _SENTENCE.split(text) if len(part.strip()) >= _SHORTEST][:_MOST_PARTS]
-    pairs = [f"{first} {second}" for first, second in zip(sentences, sentences[1:], strict=False)]
+    pairs = [f"{first} {second}" for first, second in pairwise(sentences)]
     return [*sentences, *pairs] if len(sentences) > 1 else []
 
 
@@ -89,17 +90,8 @@ def _model() -> tuple[Any, Any]:
     """Weights (2**BITS, 4) and bias (4,) from `classifier.npz`."""
     import numpy
 
-    with (files("mundap.safety") / "classifier.npz").open("rb") as stream, numpy.load(stream, allow_pickle=False) as saved:
+    with (
+        (files("mundap.safety") / "classifier.npz").open("rb") as stream,
+        numpy.load(stream, allow_pickle=False) as saved,
+    ):
         return saved["weights"], saved["bias"].astype("float32")
-
-
-def matrix(texts: Iterable[str]) -> Any:
-    """Texts as rows of unit length, for training and for measuring many at once. Needs scipy."""
-    from scipy.sparse import csr_matrix
-
-    rows = [features(text) for text in texts]
-    starts = [0]
-    for row in rows:
-        starts.append(starts[-1] + len(row))
-    values = [1 / max(len(row), 1) ** 0.5 for row in rows for _ in row]
-    return csr_matrix((values, [at for row in rows for at in row], starts), shape=(len(rows), 1 << BITS))

@@ -19,7 +19,13 @@ from mundap.safety.privacy_names import names
 _HIDDEN = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f]")
 _SPELLED = re.compile(r"(?:[0-9공영일이삼사오육륙칠팔구](?:[ ,.\-~]|\s?(?:다시|대시|에|의)\s?)?){7,}")
 _SYLLABLES = str.maketrans("공영일이삼사오육륙칠팔구", "001234566789")
-_FORMS = str.maketrans({**dict.fromkeys("–—‐‑‒−―", "-"), **dict.fromkeys("〜∼", "~"), **dict.fromkeys("\u00a0\u3000\u2002\u2003\u2009", " ")})
+_FORMS = str.maketrans(
+    {
+        **dict.fromkeys("–—‐‑‒−―", "-"),
+        **dict.fromkeys("〜∼", "~"),
+        **dict.fromkeys("\u00a0\u3000\u2002\u2003\u2009", " "),
+    }
+)
 # What follows the last digit of a dictated number when 이 is not a 2 but "is": 팔이에요.
 _COPULA = re.compile("에요|고|라|구요|며|죠|거든|네요|었|십|시|신|ㅂ|요")
 _TOKEN = re.compile(r"\[([가-힣]+)(\d+)\]")

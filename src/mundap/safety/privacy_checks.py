@@ -28,7 +28,9 @@ def resident(value: str) -> bool:
     digits = _digits(value)
     if not birth(value) or len(digits) < 13:
         return birth(value) and len(digits) == 7
-    total = sum(int(digit) * weight for digit, weight in zip(digits, (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5), strict=False))
+    total = sum(
+        int(digit) * weight for digit, weight in zip(digits, (2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5), strict=False)
+    )
     return (11 - total % 11) % 10 == int(digits[12])
 
 
@@ -74,7 +76,9 @@ def handle(value: str) -> bool:
 def place(value: str) -> bool:
     """More than a city or district: it names a town, a road or a building as well."""
     rest = privacy_data.places("sido", "area").sub(" ", value).strip(" ,()")
-    return bool(rest) and (any(letter.isdigit() for letter in rest) or rest.endswith(("동", "읍", "면", "리", "로", "길", "가")))
+    return bool(rest) and (
+        any(letter.isdigit() for letter in rest) or rest.endswith(("동", "읍", "면", "리", "로", "길", "가"))
+    )
 
 
 def notadverb(value: str) -> bool:

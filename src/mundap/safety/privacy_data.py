@@ -45,7 +45,9 @@ def rules() -> tuple[Rule, ...]:
 
 
 def _rule(row: Mapping[str, Any]) -> Rule:
-    found = {key: re.compile(row[key], re.IGNORECASE) if key in row else None for key in ("cue", "unless", "unless_value")}
+    found = {
+        key: re.compile(row[key], re.IGNORECASE) if key in row else None for key in ("cue", "unless", "unless_value")
+    }
     flags = 0 if "[A-Z][a-z]" in row["pattern"] else re.IGNORECASE
     return Rule(row["type"], re.compile(expanded(row["pattern"]), flags), row.get("check", ""), **found)
 
@@ -91,7 +93,9 @@ def kinds() -> re.Pattern[str]:
 @cache
 def joined() -> re.Pattern[str]:
     """A particle or ending that ties another word to a department: 내과나외과, 가까운내과."""
-    return re.compile(r"(?:에서|으로|에게|하고|이나|거나|까지|부터|보다|라는|다는|하는|되는|있는|없는|좋은|많은|같은|가까운|어떤|의|및|나|와|과|은|는|을|를|도|된|한|할|던|든)$")
+    return re.compile(
+        r"(?:에서|으로|에게|하고|이나|거나|까지|부터|보다|라는|다는|하는|되는|있는|없는|좋은|많은|같은|가까운|어떤|의|및|나|와|과|은|는|을|를|도|된|한|할|던|든)$"
+    )
 
 
 @cache

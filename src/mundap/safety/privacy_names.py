@@ -47,7 +47,9 @@ def _titled(text: str) -> Iterator[Found]:
     """홍길동 씨 · 민지님 · 박 교수님"""
     for found in _before_title().finditer(text):
         word, start = found["name"], found.start("name")
-        if _is_name(word, _LOOSE if found["title"] in ("씨", "님") else _WHOLE) or (word in words("given") and _is_polite(found)):
+        if _is_name(word, _LOOSE if found["title"] in ("씨", "님") else _WHOLE) or (
+            word in words("given") and _is_polite(found)
+        ):
             yield start, start + len(word), "NAME"
         elif word in words("plain_surnames") and found["title"] in _LEARNED:
             yield start, start + 1, "NAME"
@@ -78,7 +80,9 @@ def _selves(text: str) -> Iterator[Found]:
     """저는 김민수라고 합니다 · 저 이서연인데요"""
     for found in _self().finditer(text):
         if run := _RUN.match(text, found.end()):
-            yield from _first(text, run, _WHOLE, r"이?라고|이?라는|입니다|인데|이고|이구|예요|이에요|이라|이?요|이며|이라구|이올시다")
+            yield from _first(
+                text, run, _WHOLE, r"이?라고|이?라는|입니다|인데|이고|이구|예요|이에요|이라|이?요|이며|이라구|이올시다"
+            )
 
 
 def _alone(text: str) -> Iterator[Found]:
@@ -93,7 +97,12 @@ def _first(text: str, run: re.Match[str], level: str, ending: str = "") -> Itera
     word = run.group()
     for size in (3, 4, 2, 5):
         name, rest = word[:size], word[size:]
-        if len(name) == size and _is_name(name, level) and _rest(ending).fullmatch(rest) and _fits(text, run, size, level):
+        if (
+            len(name) == size
+            and _is_name(name, level)
+            and _rest(ending).fullmatch(rest)
+            and _fits(text, run, size, level)
+        ):
             yield run.start(), run.start() + size, "NAME"
             return
 
@@ -131,7 +140,10 @@ def _is_name(word: str, level: str) -> bool:
 
 def _is_noun(word: str) -> bool:
     """A noun and what may follow it: 이상은, 정도로, 신경이."""
-    return word[:2] in words("nouns") and word[2] in "은이나도로의가만인한란라서지자기하해화성용상형과와를을일아애예랑중래남신진제증염통실원식장사"
+    return (
+        word[:2] in words("nouns")
+        and word[2] in "은이나도로의가만인한란라서지자기하해화성용상형과와를을일아애예랑중래남신진제증염통실원식장사"
+    )
 
 
 def _is_inflected(word: str) -> bool:
@@ -163,21 +175,29 @@ def _rest(ending: str) -> re.Pattern[str]:
 
 @cache
 def _label() -> re.Pattern[str]:
-    return re.compile(f"{expanded('<notdrug>')}(?:{'|'.join(sorted(words('labels'), key=len, reverse=True))}){_LABEL_GAP}(?=[가-힣])")
+    return re.compile(
+        f"{expanded('<notdrug>')}(?:{'|'.join(sorted(words('labels'), key=len, reverse=True))}){_LABEL_GAP}(?=[가-힣])"
+    )
 
 
 @cache
 def _before_title() -> re.Pattern[str]:
     titles = "|".join(sorted(words("titles") - {"남", "여"}, key=len, reverse=True))
-    return re.compile(rf"(?<![가-힣])(?P<name>[가-힣]{{1,4}}?)\s?(?P<title>{titles})(?=(?:{_PARTICLES}|들)?(?:{_PARTICLES})?(?![가-힣]))")
+    return re.compile(
+        rf"(?<![가-힣])(?P<name>[가-힣]{{1,4}}?)\s?(?P<title>{titles})(?=(?:{_PARTICLES}|들)?(?:{_PARTICLES})?(?![가-힣]))"
+    )
 
 
 @cache
 def _role() -> re.Pattern[str]:
     roles = "|".join(sorted(words("roles"), key=len, reverse=True))
-    return re.compile(rf"(?<![가-힣])(?:[가-힣]{{1,8}})?(?P<role>{roles})(?:인|의|\s이름은)?[\s,(:'\"“‘]{{1,3}}(?=[가-힣])")
+    return re.compile(
+        rf"(?<![가-힣])(?:[가-힣]{{1,8}})?(?P<role>{roles})(?:인|의|\s이름은)?[\s,(:'\"“‘]{{1,3}}(?=[가-힣])"
+    )
 
 
 @cache
 def _self() -> re.Pattern[str]:
-    return re.compile(rf"(?<![가-힣])(?:{'|'.join(sorted(words('selves'), key=len, reverse=True))})\s{{1,2}}(?=[가-힣])")
+    return re.compile(
+        rf"(?<![가-힣])(?:{'|'.join(sorted(words('selves'), key=len, reverse=True))})\s{{1,2}}(?=[가-힣])"
+    )

@@ -99,7 +99,7 @@ def serving(handler: Handler) -> Iterator[str]:
 
     async def run() -> None:
         server = await listen(handler)
-        address.append("http://127.0.0.1:%d" % server.sockets[0].getsockname()[1])
+        address.append(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         started.set()
 
     def work() -> None:
