@@ -45,7 +45,7 @@ Download = Callable[[str, str], Awaitable[Response]]  # the address to connect t
 
 @dataclass(slots=True)
 class Count:
-    """What happened on a host."""
+    """What happened on a host; `seconds` from the first request to the last answer."""
 
     fetched: int = 0
     cached: int = 0
@@ -72,6 +72,7 @@ class Fetcher:
         self._robots: dict[str, asyncio.Task[Callable[[str], bool]]] = {}
         self._free: dict[str, float] = {}
         self._delays: dict[str, float] = {}
+        self._begun: dict[str, float] = {}
 
     def count(self, url: str) -> Count:
         """The counts of an address's host."""
@@ -92,10 +93,11 @@ class Fetcher:
 
     async def get(self, url: str) -> Page | Failure:
         """The page, or why there is none."""
-        kept, count, begun = self.pages.get(self._name(url)), self.count(url), time.monotonic()
+        kept, count = self.pages.get(self._name(url)), self.count(url)
         if kept is not None:
             count.cached += 1
             return kept
+        begun = self._begun.setdefault(urlsplit(url).hostname or "", time.monotonic())
         try:
             page = await self._fetch(url)
         except (Blocked, Broken) as error:
@@ -103,7 +105,7 @@ class Fetcher:
             count.forbidden, count.failed = count.forbidden + forbidden, count.failed + (not forbidden)
             return Failure(url, str(error))
         finally:
-            count.seconds += time.monotonic() - begun
+            count.seconds = time.monotonic() - begun
         count.fetched += 1
         if page.status < 300 or page.status in _KEPT:
             self.pages.put(self._name(url), page)

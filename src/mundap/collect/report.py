@@ -83,9 +83,10 @@ def show(manifest: Manifest) -> None:
 def _table(hosts: dict[str, dict[str, Any]]) -> Any:
     from rich.table import Table
 
-    table = Table("host")
+    table = Table(box=None)
+    table.add_column("host", no_wrap=True)
     for column in _COLUMNS:
-        table.add_column("robots forbade" if column == "forbidden" else column, justify="right")
+        table.add_column("robots" if column == "forbidden" else column, justify="right")
     for host, found in hosts.items():
         table.add_row(
             host,

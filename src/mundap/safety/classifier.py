@@ -30,10 +30,11 @@ _MOST_PARTS = 40
 
 @dataclass(frozen=True, slots=True)
 class Opinion:
-    """The level the classifier sees, and the probability (0 to 1) that the message needs 119 or 109."""
+    """The level the classifier sees, and the probabilities (0 to 1) that the message needs 119 or 109, and 109 alone."""
 
     level: Level
     probability: float
+    crisis: float
 
 
 def opinion(text: str) -> Opinion:
@@ -41,12 +42,11 @@ def opinion(text: str) -> Opinion:
     whole = _probabilities(text)
     parts = [_probabilities(part) for part in parts_of(text)]
     worst = max(parts, key=_escalation, default=whole)
-    if _escalation(whole) >= ESCALATES:
-        return Opinion(_kind(whole), _escalation(whole))
-    if _escalation(worst) >= PART_ESCALATES:
-        return Opinion(_kind(worst), _escalation(worst))
-    urgent = whole[1] + _escalation(whole) >= IS_URGENT
-    return Opinion(Level.URGENT if urgent else Level.ROUTINE, _escalation(whole))
+    if _escalation(whole) < ESCALATES and _escalation(worst) < PART_ESCALATES:
+        urgent = whole[1] + _escalation(whole) >= IS_URGENT
+        return Opinion(Level.URGENT if urgent else Level.ROUTINE, _escalation(whole), whole[2])
+    found = whole if _escalation(whole) >= ESCALATES else worst
+    return Opinion(_kind(found), _escalation(found), found[2])
 
 
 def features(text: str) -> list[int]:

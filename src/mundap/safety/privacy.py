@@ -27,7 +27,7 @@ _FORMS = str.maketrans(
     }
 )
 # What follows the last digit of a dictated number when 이 is not a 2 but "is": 팔이에요.
-_COPULA = re.compile("에요|고|라|구요|며|죠|거든|네요|었|십|시|신|ㅂ|요")
+_COPULA = re.compile("이(?:에요|예요|고|라|구요|며|죠|거든|네요|었|십|신|요)")
 _TOKEN = re.compile(r"\[([가-힣]+)(\d+)\]")
 _BEFORE, _AFTER = 24, 14
 
@@ -92,8 +92,8 @@ def _half(letter: str) -> str:
 def _read(found: re.Match[str]) -> str:
     """공일공 일이삼사 오육칠팔 -> 010 1234 5678, when the run begins like a number that is dictated."""
     text = found.group()
-    if text.endswith("이") and _COPULA.match(found.string, found.end()):
-        text = text[:-1]
+    if (tail := _COPULA.search(found.string, found.start(), found.end() + 3)) and tail.start() >= found.end() - 2:
+        text = found.string[found.start() : tail.start()]
     spelled = sum(letter in "공영일이삼사오육륙칠팔구" for letter in text)
     return text.translate(_SYLLABLES) + found.group()[len(text) :] if spelled >= 4 else found.group()
 

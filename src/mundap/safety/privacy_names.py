@@ -55,6 +55,7 @@ def _titled(text: str) -> Iterator[Found]:
             yield start, start + 1, "NAME"
 
 
+_BOUND = frozenset("이나 이라 이란 이랑 이며 이자 이지 이래 이서 이고 이네 이니 해도 하고 하지 하는".split())
 _POLITE = frozenset({"씨", "님", "군", "양"})
 _LEARNED = frozenset({"원장님", "원장", "교수님", "교수", "박사님", "과장님", "선생님", "간호사님", "실장님", "약사님"})
 
@@ -131,7 +132,7 @@ def _is_name(word: str, level: str) -> bool:
         return level == _LOOSE and given in words("single") and word not in words("nouns")
     if len(given) != 2:
         return False
-    if level in (_ROLE, _STRICT) and (surname not in words("common_surnames") or _is_noun(word)):
+    if level in (_ROLE, _STRICT) and (surname not in words("common_surnames") or _is_noun(word) or given in _BOUND):
         return False
     common = "common_" if level == _STRICT else ""
     known = given[0] in words(f"{common}first") and given[1] in words(f"{common}second")

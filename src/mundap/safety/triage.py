@@ -1,4 +1,4 @@
-"""Deterministic triage: what the person says, what the rules find in it, how soon help is needed.
+"""Triage: what the person says, what rules and a small classifier find in it, how soon help is needed.
 
 The level of a talk is the maximum over the person's own messages and over the last few read together, because people
 drip-feed. Nothing an assistant, a tool or a document says is read. No clinician has reviewed the rules.
@@ -12,7 +12,9 @@ import threading
 from collections.abc import Sequence
 from functools import lru_cache
 
+from mundap.safety.classifier import Opinion, opinion
 from mundap.safety.concepts import Reading, profile_concepts
+from mundap.safety.memory import Memory
 from mundap.safety.normalise import LIMIT, flatten
 from mundap.safety.ruleset import Rule, rules
 from mundap.safety.scope import says
@@ -24,11 +26,22 @@ REMEMBERED = 200
 _END = re.compile(r"[.!?\n]+(?!\d)")
 _LOG = logging.getLogger(__name__)
 _NOTHING = Profile()
+# Whom to call when only the classifier raised the level; 109 stands beside 119 when self-harm is at all likely.
+_NUMBERS = {Level.URGENT: (), Level.CRISIS: ("109", "112"), Level.EMERGENCY: ("119",)}
+_MENTION = 0.1
+_FIRED: Memory[tuple[Rule, ...]] = Memory()
+_JUDGED: Memory[Opinion] = Memory()
 FAILED = Urgency(level=Level.EMERGENCY, rules=("failsafe",), hotlines=("119", "109"), failed=True)
 
 
 def triage(messages: Sequence[Message] | str, profile: Profile | None = None) -> Urgency:
-    """How urgent a talk is. May raise; `safe_triage` does not. The latest 200 messages of the person are read."""
+    """How urgent a talk is: the higher of what the rules and the classifier say. May raise; `safe_triage` does not."""
+    said = _said(messages)
+    return _raised(by_rules(messages, profile), _opinions(said))
+
+
+def by_rules(messages: Sequence[Message] | str, profile: Profile | None = None) -> Urgency:
+    """What the rules alone find. The latest 200 messages of the person are read."""
     said = _said(messages)
     risks, facts = _profile(profile or _NOTHING)
     found = [_message(text, risks, facts) for text in said]
@@ -88,13 +101,37 @@ def _parts(text: str) -> list[str]:
     return [". ".join(ended[at : at + SENTENCES]) for at in range(0, len(ended), SENTENCES)] if len(ended) > 1 else []
 
 
-@lru_cache(maxsize=4096)
 def _assess(text: str, risks: frozenset[str], facts: tuple[tuple[str, float], ...]) -> tuple[Rule, ...]:
     """The rules one text fires."""
+    return _FIRED.recall((text, risks, facts), lambda: _fired(text, risks, facts))
+
+
+def _fired(text: str, risks: frozenset[str], facts: tuple[tuple[str, float], ...]) -> tuple[Rule, ...]:
     reading = Reading(flatten(text), risks, dict(facts))
     if not reading.flat.text:
         return ()
     return tuple(rule for rule in rules() if rule.fires(reading))
+
+
+def _opinions(said: Sequence[str]) -> list[Opinion]:
+    """The classifier's view of each message and of the last few together; after a correction, of the last alone."""
+    if _corrected(said):
+        calm = [one for one in map(_opinion, said[:-1]) if one.level == Level.CRISIS]
+        return [*calm, _opinion(said[-1])]
+    return [_opinion(text) for text in (*said, *(["\n".join(said[-TOGETHER:])] if len(said) > 1 else []))]
+
+
+def _opinion(text: str) -> Opinion:
+    return _JUDGED.recall(text, lambda: opinion(text))
+
+
+def _raised(ruled: Urgency, opinions: Sequence[Opinion]) -> Urgency:
+    """The rules' finding, raised to the classifier's where that is higher; rule and numbers then say so."""
+    worst = max(opinions, key=lambda one: one.level, default=None)
+    if worst is None or worst.level <= ruled.level:
+        return ruled
+    numbers = (*_NUMBERS[worst.level], *(("109",) if worst.level == Level.EMERGENCY and worst.crisis > _MENTION else ()))
+    return Urgency(worst.level, ("classifier", *ruled.rules), tuple(dict.fromkeys((*numbers, *ruled.hotlines))))
 
 
 def _calm(found: tuple[Rule, ...]) -> tuple[Rule, ...]:

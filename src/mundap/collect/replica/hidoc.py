@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache
 from html import escape
 
 from mundap.collect.hidoc import DEPARTMENTS
@@ -31,6 +32,7 @@ ROBOTS = "User-agent: *\nDisallow: /healthqna/private\nDisallow: /healthqna/cale
 _DELETED_NUMBER, _EMOJI, _TITLE_ONLY, _SAME, _CP949 = 13, 11, 17, 19, 6
 
 
+@cache
 def questions(bulk: int = 0) -> Sequence[Question]:
     """The corpus; after it as many more as `bulk` says, which repeat it under their own numbers."""
     own = korean()
@@ -65,6 +67,11 @@ def page(request: Request, bulk: int) -> Answer | None:
     if found is None:
         return None
     return Answer(_mobile(found)) if mobile else detail(found)
+
+
+@cache
+def _by_identity(bulk: int) -> dict[str, Question]:
+    return {identity(each): each for each in questions(bulk)}
 
 
 def detail(question: Question) -> Answer:

@@ -131,11 +131,11 @@ def _index() -> str:
     )
 
 
-def run(port: int = 7870) -> None:
+def run(port: int = 7870, replica: Replica | None = None) -> None:
     """Serve the replicas until interrupted (`mundap demo-site`)."""
 
     async def forever() -> None:
-        server = await listen(Replica(), port)
+        server = await listen(replica or Replica(), port)
         print(f"replica sites at http://127.0.0.1:{server.sockets[0].getsockname()[1]} (Ctrl+C ends)", flush=True)
         await server.serve_forever()
 
