@@ -32,7 +32,7 @@ def bare(base: str, out: str) -> None:
     def local(url: str) -> str:
         return url.replace("https://www.hidoc.co.kr", base)
 
-    class Bare(scrapy.Spider):
+    class Bare(scrapy.Spider):  # type: ignore[misc, unused-ignore]
         name = "bare"
 
         async def start(self) -> Any:

@@ -39,7 +39,14 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "pages": "mundap.collect.saved:Saved",
         "songys": "mundap.collect.files:Songys",
     },
-    "steps": {},
+    "steps": {
+        "normalize": "mundap.clean.text:normalize",
+        "boilerplate": "mundap.clean.boilerplate:boilerplate",
+        "deleted": "mundap.clean.deleted:deleted",
+        "mask": "mundap.clean.mask:mask",
+        "quality": "mundap.clean.quality:quality",
+        "dedup": "mundap.clean.dedup:dedup",
+    },
 }
 
 

@@ -54,6 +54,7 @@ class Job:
     delay: float
     timeout: float
     parallel: int
+    contact: str
     cache: str
     out: str
 
@@ -61,7 +62,7 @@ class Job:
 def settings(job: Job) -> dict[str, Any]:
     """Scrapy's settings where its own are unsafe or rude: its defaults wait 180 s, take 1 GB and accept any certificate."""
     return {
-        "BOT_NAME": AGENT, "USER_AGENT": f"{AGENT} (+https://pypi.org/project/mundap)",
+        "BOT_NAME": AGENT, "USER_AGENT": f"{AGENT} ({job.contact})" if job.contact else AGENT,
         "ROBOTSTXT_OBEY": False,  # `Fetcher` obeys it as RFC 9309 says; Scrapy lets everything pass after a 5xx
         "REDIRECT_ENABLED": False, "METAREFRESH_ENABLED": False, "RETRY_ENABLED": False,  # `Fetcher` checks each hop
         "COOKIES_ENABLED": False, "REFERER_ENABLED": False, "HTTPPROXY_ENABLED": False, "TELNETCONSOLE_ENABLED": False,
@@ -76,7 +77,7 @@ def settings(job: Job) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Pinned(CachingThreadedResolver):
+class Pinned(CachingThreadedResolver):  # type: ignore[misc, unused-ignore]
     """Gives the address that the guard found and checked, and none for any other name."""
 
     def getHostByName(self, name: str, timeout: Any = ()) -> defer.Deferred[str]:
@@ -86,7 +87,7 @@ class Pinned(CachingThreadedResolver):
         return defer.succeed(_PINS[name])
 
 
-class Spider(scrapy.Spider):
+class Spider(scrapy.Spider):  # type: ignore[misc, unused-ignore]
     """Thin: it goes along the walk with a few pages on the way at once, and takes them in the walk's order."""
 
     name = AGENT
@@ -111,7 +112,9 @@ class Spider(scrapy.Spider):
     async def _crawl(self) -> None:
         job = self.job
         guard = Guard(self.site.hosts, job.base_url, _PINS)
-        fetcher = Fetcher(guard, Pages(Path(job.cache)), self._download, job.permission, job.base_url, job.delay)
+        fetcher = Fetcher(
+            guard, Pages(Path(job.cache)), self._download, job.permission, job.base_url, job.delay, job.parallel
+        )
         walk = Walk(self.site, job.starts, job.permission, job.limit, job.pages)
         with replacing(Path(job.out)) as stream:
             await self._along(walk, fetcher, stream)

@@ -20,6 +20,7 @@ _AGAIN = frozenset({408, 425, 429, 500, 502, 503, 504})
 _MOVED = frozenset({301, 302, 303, 307, 308})
 _KEPT = frozenset({404, 410})  # besides 2xx: a page that is gone stays gone
 _LONGEST_PAUSE = 300.0
+_LATER = f"the host asked to come back later than in {_LONGEST_PAUSE:.0f} s"
 _ROBOTS_AGE = 86_400  # seconds; RFC 9309, 2.4
 
 
@@ -66,10 +67,13 @@ class Fetcher:
     permission: str
     base_url: str = ""
     delay: float = 2.0
+    parallel: int = 1
     counts: dict[str, Count] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._robots: dict[str, asyncio.Task[Callable[[str], bool]]] = {}
+        self._slots: dict[str, asyncio.Semaphore] = {}
+        self._closed: set[str] = set()
         self._free: dict[str, float] = {}
         self._delays: dict[str, float] = {}
         self._begun: dict[str, float] = {}
@@ -131,23 +135,30 @@ class Fetcher:
 
     async def _persist(self, url: str, host: str) -> Response:
         """Download, again after a pause where that makes sense. Raises `Broken` when it never worked."""
-        reason = ""
         for attempt in range(RETRIES + 1):
+            found, pause = await self._once(url, host, attempt)
+            if isinstance(found, Response):
+                return found
+            if attempt < RETRIES:
+                self.count(url).retried += 1
+                await asyncio.sleep(pause)
+        raise Broken(f"{found}, {RETRIES + 1} times")
+
+    async def _once(self, url: str, host: str, attempt: int) -> tuple[Response | str, float]:
+        """A response to keep, or why there is none and how long to wait. At most `parallel` at a time on a host."""
+        async with self._slots.setdefault(host, asyncio.Semaphore(self.parallel)):
+            if host in self._closed:
+                raise Broken(_LATER, lasting=True)
             await self._turn(host)
             try:
                 found = await self.download(self.local(url), host)
             except Broken as error:
                 if error.lasting:
                     raise
-                reason, pause = str(error), _backoff(attempt)
-            else:
-                if found.status not in _AGAIN:
-                    return found
-                reason, pause = f"HTTP {found.status}", self._asked_to_wait(found, host, attempt)
-            if attempt < RETRIES:
-                self.count(url).retried += 1
-                await asyncio.sleep(pause)
-        raise Broken(f"{reason}, {RETRIES + 1} times")
+                return str(error), _backoff(attempt)
+            if found.status not in _AGAIN:
+                return found, 0.0
+            return f"HTTP {found.status}", self._asked_to_wait(found, host, attempt)
 
     def _asked_to_wait(self, found: Response, host: str, attempt: int) -> float:
         """Seconds to wait; a `Retry-After` holds the whole host back. Raises `Broken` when it is too long to wait."""
@@ -156,7 +167,8 @@ class Fetcher:
             float(given) if given.isdigit() else max(0.0, _moment(given) - time.time()) if given else _backoff(attempt)
         )
         if pause > _LONGEST_PAUSE:
-            raise Broken(f"asked to come back later than in {_LONGEST_PAUSE:.0f} s", lasting=True)
+            self._closed.add(host)
+            raise Broken(_LATER, lasting=True)
         if given:
             self._free[host] = max(self._free.get(host, 0.0), time.monotonic() + pause)
         return pause

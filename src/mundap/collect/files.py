@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,6 +29,16 @@ def paths(path: str, suffixes: tuple[str, ...] = SUFFIXES) -> list[Path]:
     return found
 
 
+def limited(limit: int | None, made: Iterable[QA | Drop]) -> Iterator[QA | Drop]:
+    """What was made, up to the last record that `limit` allows."""
+    count = 0
+    for each in made:
+        if limit is not None and count >= limit:
+            return
+        count += isinstance(each, QA)
+        yield each
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rows:
     """Rows of one or more files. Subclasses say what a row's question and answer are."""
@@ -53,14 +63,9 @@ class Rows:
 
     def read(self) -> Iterator[QA | Drop]:
         """A record or a refusal for each row."""
-        count = 0
-        for path in self.inputs:
-            for row in rows.read(path, self.encoding):
-                if self.limit is not None and count >= self.limit:
-                    return
-                made = self._made(path, row)
-                count += isinstance(made, QA)
-                yield made
+        return limited(
+            self.limit, (self._made(path, row) for path in self.inputs for row in rows.read(path, self.encoding))
+        )
 
     def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row's `question`, `answer` and whatever else of a record it has."""
@@ -158,11 +163,7 @@ class HuggingFace(Columns):
 
     def read(self) -> Iterator[QA | Drop]:
         """A record or a refusal for each row of the split."""
-        made = (self._made(Path(self.path), row) for row in self._rows())
-        for count, each in enumerate(made):
-            if self.limit is not None and count >= self.limit:
-                return
-            yield each
+        return limited(self.limit, (self._made(Path(self.path), row) for row in self._rows()))
 
     def _rows(self) -> Iterator[Row]:
         for number, value in enumerate(self._dataset(), 1):

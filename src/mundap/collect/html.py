@@ -50,17 +50,20 @@ def line(found: Selector | SelectorList[Selector]) -> str:
     return " ".join(text(found).split())
 
 
-def _pieces(node: Any) -> Iterator[str]:
-    if not isinstance(node.tag, str) or node.tag in _SILENT:
-        return
-    edge = "\n" if node.tag in _BLOCKS or node.tag == "br" else ""
-    yield edge
-    # A line break in the source is a space, as browsers show it; <br> and blocks break lines.
-    yield (node.text or "").replace("\n", " ")
-    for child in node:
-        yield from _pieces(child)
-        yield (child.tail or "").replace("\n", " ")
-    yield edge if node.tag in _BLOCKS else ""
+def _pieces(root: Any) -> Iterator[str]:
+    """The text in document order; not recursive, because pages may be nested deeper than Python may call."""
+    from lxml import etree  # type: ignore[import-untyped, unused-ignore]
+
+    silent = 0
+    for event, node in etree.iterwalk(root, events=("start", "end", "comment", "pi")):
+        opens, name = event == "start", node.tag if isinstance(node.tag, str) else ""
+        silent += (opens - (event == "end")) * (name in _SILENT)
+        if name in _BLOCKS or (name == "br" and opens):
+            yield "\n"
+        # A line break in the source is a space, as browsers show it; <br> and blocks break lines.
+        piece = node.text if opens else node.tail if node is not root else ""
+        if not silent and piece:
+            yield piece.replace("\n", " ")
 
 
 def missing(provenance: Provenance, selector: str, url: str) -> Drop:

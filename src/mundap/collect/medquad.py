@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 from xml.etree import ElementTree
 
-from mundap.collect.files import SUFFIXES, Rows, paths
+from mundap.collect.files import SUFFIXES, Rows, limited, paths
 from mundap.collect.html import xml
 from mundap.collect.record import Refused
 from mundap.types import QA, Drop, Lang
@@ -31,14 +31,8 @@ class MedQuAD(Rows):
     def read(self) -> Iterator[QA | Drop]:
         """A record for each answer; most XML files of three of the collections have none (copyright)."""
         if self.inputs[0].suffix.lower() != ".xml":
-            yield from super().read()
-            return
-        count = 0
-        for made in (made for path in self.inputs for made in self._document(path)):
-            if self.limit is not None and count >= self.limit:
-                return
-            count += isinstance(made, QA)
-            yield made
+            return super().read()
+        return limited(self.limit, (made for path in self.inputs for made in self._document(path)))
 
     def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A JSON line: `id`, `url`, `focus`, `question`, `answer`."""

@@ -19,7 +19,7 @@ from mundap.collect.record import Refused
 from mundap.errors import UserError
 
 LONGEST = 8 * 2**20  # bytes in a line, characters in a JSON element or CSV field; longer ones are refused
-_TOO_LONG = "\udcff\udcfe"
+_TOO_LONG = "\ud83f\ud83f"  # high surrogates, which no bytes decode to
 _NEXT = re.compile(r'["{}\[\]]')
 _IN_STRING = re.compile(r'["\\]')
 
@@ -126,7 +126,8 @@ def _parsed(number: int, text: str, name: str) -> Row:
         except RecursionError:
             problem = "JSON is nested too deeply"
         except ValueError:
-            problem = "not JSON" if text.rstrip().endswith(("}", "]")) else "not JSON: cut off"
+            cut = text.lstrip().startswith("{") and not text.rstrip().endswith("}")
+            problem = "not JSON: cut off" if cut else "not JSON"
     return Row(number, problem=problem, text=text[:200].encode("utf-8", "backslashreplace").decode())
 
 
@@ -188,7 +189,7 @@ def _elements(chunks: Iterator[str]) -> Iterator[tuple[int, str]]:
         if len(text) > LONGEST:
             yield line, _TOO_LONG
             return
-    if text.strip(" \r\n\t," if scan.depth > 0 else " \r\n\t,]"):
+    if text.strip(" \r\n\t,[]"):
         yield line, text
 
 

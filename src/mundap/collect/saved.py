@@ -10,11 +10,12 @@ from typing import ClassVar
 from urllib.parse import unquote, urlsplit
 
 from mundap.collect.encoding import decode
-from mundap.collect.files import paths
+from mundap.collect.files import limited, paths
 from mundap.collect.html import date
 from mundap.collect.record import Provenance
 from mundap.collect.site import Site
 from mundap.collect.sources import SITE_OF, SITES
+from mundap.collect.walk import BREAKS
 from mundap.errors import ConfigError, did_you_mean
 from mundap.types import QA, Drop
 
@@ -51,13 +52,7 @@ class Saved:
 
     def read(self) -> Iterator[QA | Drop]:
         """What each page holds."""
-        count = 0
-        for path in self.inputs:
-            for made in self._page(path):
-                if self.limit is not None and count >= self.limit:
-                    return
-                count += isinstance(made, QA)
-                yield made
+        return limited(self.limit, (made for path in self.inputs for made in self._page(path)))
 
     def _page(self, path: Path) -> Iterator[QA | Drop]:
         if path.stat().st_size > _LARGEST:
@@ -70,7 +65,10 @@ class Saved:
         if site is None:
             yield Provenance(self.name).drop("of no known site", file=str(path))
             return
-        yield from self._records(site, text, url, path)
+        try:
+            yield from self._records(site, text, url, path)
+        except BREAKS as error:
+            yield site.provenance.drop(f"the page broke the parser: {type(error).__name__}", file=str(path), url=url)
 
     def _records(self, site: Site, text: str, url: str, path: Path) -> Iterator[QA | Drop]:
         for made in site.records(text, url):

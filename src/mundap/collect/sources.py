@@ -28,7 +28,8 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 class Crawl:
     """A site, fetched only with a `permission`: who allowed it, and when. `urls` add starts of your own.
 
-    `delay` is seconds between requests to a host, `parallel` how many may be under way, `timeout` seconds for one page.
+    `delay` is seconds between requests to a host, `parallel` how many may be under way, `timeout` seconds for one page;
+    `contact` tells the site's owners whom to write to.
     """
 
     permission: str = ""
@@ -39,6 +40,7 @@ class Crawl:
     delay: float | None = None
     timeout: float = 30.0
     parallel: int | None = None
+    contact: str = ""
     site: ClassVar[Site]
 
     def __post_init__(self) -> None:
@@ -53,6 +55,8 @@ class Crawl:
         if self.base_url and urlsplit(self.base_url).hostname not in _LOOPBACK:
             yield f"base_url: only a server on this machine can stand in for {name} (found {self.base_url!r})"
         yield from (f"urls: {url} is not on {name}" for url in self.urls if not self.site.knows(url))
+        if not self.contact.isprintable() or not self.contact.isascii():
+            yield f"contact: printable ASCII only (found {self.contact!r})"
         if self.delay is not None and self.delay < 0.5 and not self.base_url:
             yield f"delay: at least 0.5 seconds between requests to a site (found {self.delay})"
         yield from self.problems()
@@ -88,7 +92,7 @@ class Crawl:
             "pages": self.pages, "base_url": self.base_url, "timeout": self.timeout,
             "delay": (0.0 if self.base_url else 2.0) if delay is None else delay,
             "parallel": (8 if self.base_url else 1) if parallel is None else parallel,
-            "cache": str(cache), "out": str(out),
+            "contact": self.contact, "cache": str(cache), "out": str(out),
         }  # fmt: skip
 
 
@@ -111,17 +115,12 @@ def report(out: Path) -> dict[str, dict[str, float]]:
 
 def _run(job: Path, name: str, tell: Tell) -> None:
     command = [sys.executable, "-m", "mundap.collect.crawl", str(job)]
-    log = job.with_suffix(".log")
-    with log.open("wb") as errors:
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors)
-        try:
-            assert process.stdout is not None
-            for line in process.stdout:
-                tell(json.loads(line))
-        finally:
-            assert process.stdin is not None
-            process.stdin.close()
-            process.wait()
+    log, pipe = job.with_suffix(".log"), subprocess.PIPE
+    # Leaving the block closes the child's standard input, which ends it.
+    with log.open("wb") as errors, subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=errors) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            tell(json.loads(line))
     if process.returncode != 0 or not Path(json.loads(job.read_text("utf-8"))["out"]).exists():
         raise UserError(
             f"the crawl of {name} ended early; the end of {log}:\n{log.read_text('utf-8', 'replace')[-800:]}"

@@ -11,6 +11,9 @@ from mundap.collect.pages import Failure, Page
 from mundap.collect.site import Link, Site
 from mundap.types import QA, Drop
 
+# What a page of an unforeseen shape may raise: it costs the page, not the crawl, and is counted by name.
+BREAKS = (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError)
+
 
 @dataclass(frozen=True, slots=True)
 class _Stop:
@@ -53,8 +56,11 @@ class Walk:
             yield self.site.provenance.drop(reason, **{name: value for name, value in where.items() if value})
             return
         html, url = outcome.text, self._address(stop, outcome)
-        self._follow(list(self.site.links(html, url)), stop.root)
-        yield from self._found(html, url, stop.link, outcome)
+        try:
+            self._follow(list(self.site.links(html, url)), stop.root)
+            yield from self._found(html, url, stop.link, outcome)
+        except BREAKS as error:
+            yield self.site.provenance.drop(f"the page broke the parser: {type(error).__name__}", url=url)
 
     def _ended(self) -> bool:
         return self.at >= self.pages or (self.limit is not None and self.records >= self.limit)

@@ -37,15 +37,15 @@ class Opinion:
     crisis: float
 
 
-def opinion(text: str) -> Opinion:
-    """What the classifier makes of one message. A red flag in one sentence counts however long the rest is."""
+def opinion(text: str, escalates: float = ESCALATES) -> Opinion:
+    """What the classifier makes of a text. A red flag in one sentence counts however long the rest is."""
     whole = _probabilities(text)
     parts = [_probabilities(part) for part in parts_of(text)]
     worst = max(parts, key=_escalation, default=whole)
-    if _escalation(whole) < ESCALATES and _escalation(worst) < PART_ESCALATES:
+    if _escalation(whole) < escalates and _escalation(worst) < PART_ESCALATES:
         urgent = whole[1] + _escalation(whole) >= IS_URGENT
         return Opinion(Level.URGENT if urgent else Level.ROUTINE, _escalation(whole), whole[2])
-    found = whole if _escalation(whole) >= ESCALATES else worst
+    found = whole if _escalation(whole) >= escalates else worst
     return Opinion(_kind(found), _escalation(found), found[2])
 
 

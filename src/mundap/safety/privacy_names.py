@@ -15,10 +15,12 @@ from mundap.safety.privacy_data import expanded, words
 Found = tuple[int, int, str]
 _RUN = re.compile(r"[가-힣]+")
 _PARTICLES = (
-    "이라고|라고|이라는|라는|이란|입니다|입니다만|이구요|이고요|이고|이며|이에요|예요|이예요|이요|인데요|인데|이랑|하고|한테서|한테|에게서|에게|께서는|께서|"
+    "이라고|라고|이라는|라는|이란|입니다|입니다만|이구요|이고요|이고|이며|이에요|예요|이예요|이요|인데요|인데|이랑|하고|한테서|한테|에게서|에게|께서는|께서|께|"
     "이가|이는|이를|이도|이의|이|가|은|는|을|를|의|도|와|과|랑|만|로|으로|야|아|고요|구요|였습니다|이었습니다|이신데|이십니다|드림|올림|배상|이세요|요|부터|까지|보다|처럼|네|이네"
 )
 _AGE = re.compile(r"\s?[(,:]?\s?(?:만\s?|남,?\s?|여,?\s?)?\d{1,3}\s?(?:세|살)|\s?\((?:남|여|\d)")
+# The holder of an account stands after its number.
+_NUMBER = re.compile(r"(?<![\d-])\d[\d-]{9,} ")
 _SPACED = re.compile(r"(?<![가-힣])([가-힣]) ([가-힣]) ([가-힣])(?![가-힣])")
 _LABEL_GAP = r"\s{0,2}(?:[:：=]|은|는|이|가|\()?\s{0,2}[:'\"“‘]?\s?"
 _LOOSE, _WHOLE, _ROLE, _STRICT = "loose", "whole", "role", "strict"
@@ -41,6 +43,9 @@ def _labelled(text: str) -> Iterator[Found]:
                 yield *spaced.span(), "NAME"
         elif run := _RUN.match(text, found.end()):
             yield from _first(text, run, _LOOSE)
+    for found in _NUMBER.finditer(text):
+        if run := _RUN.match(text, found.end()):
+            yield from _first(text, run, _ROLE, r"$|앞|께|명의")
 
 
 def _titled(text: str) -> Iterator[Found]:
@@ -56,6 +61,11 @@ def _titled(text: str) -> Iterator[Found]:
 
 
 _BOUND = frozenset("이나 이라 이란 이랑 이며 이자 이지 이래 이서 이고 이네 이니 해도 하고 하지 하는".split())
+# Last syllables that make a noun and a particle or suffix of a word (이상은, 정도로, 심장이, 방충제), by level.
+_AFTER_NOUN = {
+    _LOOSE: "", _WHOLE: "은이도로의가만과와를을", _ROLE: "은이도로의가만과와를을인한중제증염통실식장랑이나",
+    _STRICT: "은이나도로의가만인한란라서지자기하해화성용상형과와를을일아애예랑중래제증염통실원식장",
+}  # fmt: skip
 _POLITE = frozenset({"씨", "님", "군", "양"})
 _LEARNED = frozenset({"원장님", "원장", "교수님", "교수", "박사님", "과장님", "선생님", "간호사님", "실장님", "약사님"})
 
@@ -125,36 +135,24 @@ def _given(run: re.Match[str]) -> Iterator[Found]:
 
 
 def _is_name(word: str, level: str) -> bool:
-    surname, given = _parts(word)
-    if not surname or word in _stops() or word in words("titles") or word in words("roles"):
+    if word in _stops() or word in words("titles") or word in words("roles"):
         return False
+    return any(_is_whole(word, surname, level) for surname in (word[:2], word[:1]) if surname in words("surnames"))
+
+
+def _is_whole(word: str, surname: str, level: str) -> bool:
+    """Whether what follows the surname is a given name, as sure as the level asks."""
+    given = word[len(surname) :]
     if len(given) == 1:
-        return level == _LOOSE and given in words("single") and word not in words("nouns")
-    if len(given) != 2:
+        sure = level == _LOOSE and word not in words("nouns") or len(surname) == 2
+        return sure and given in words("single")
+    if len(given) != 2 or (level != _LOOSE and given in _BOUND):
         return False
-    if level in (_ROLE, _STRICT) and (surname not in words("common_surnames") or _is_noun(word) or given in _BOUND):
+    if level in (_ROLE, _STRICT) and surname not in words("common_surnames"):
         return False
     common = "common_" if level == _STRICT else ""
     known = given[0] in words(f"{common}first") and given[1] in words(f"{common}second")
-    return known and (level == _LOOSE or not _is_inflected(word))
-
-
-def _is_noun(word: str) -> bool:
-    """A noun and what may follow it: 이상은, 정도로, 신경이."""
-    return (
-        word[:2] in words("nouns")
-        and word[2] in "은이나도로의가만인한란라서지자기하해화성용상형과와를을일아애예랑중래남신진제증염통실원식장사"
-    )
-
-
-def _is_inflected(word: str) -> bool:
-    """A noun and a particle, where a whole name is expected: 환자 상태가 begins no name, 환자 이상이 neither."""
-    return word[:2] in words("nouns") and word[2] in "은이도로의가만과와를을"
-
-
-def _parts(word: str) -> tuple[str, str]:
-    size = 2 if word[:2] in words("surnames") and len(word) > 2 else 1
-    return (word[:size], word[size:]) if word[:size] in words("surnames") else ("", "")
+    return known and not (word[:2] in words("nouns") and word[2] in _AFTER_NOUN[level])
 
 
 @cache

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Sequence
 from functools import lru_cache
 
-from mundap.safety.classifier import Opinion, opinion
+from mundap.safety.classifier import ESCALATES, PART_ESCALATES, Opinion, opinion
 from mundap.safety.concepts import Reading, profile_concepts
 from mundap.safety.memory import Memory
 from mundap.safety.normalise import LIMIT, flatten
@@ -118,11 +118,12 @@ def _opinions(said: Sequence[str]) -> list[Opinion]:
     if _corrected(said):
         calm = [one for one in map(_opinion, said[:-1]) if one.level == Level.CRISIS]
         return [*calm, _opinion(said[-1])]
-    return [_opinion(text) for text in (*said, *(["\n".join(said[-TOGETHER:])] if len(said) > 1 else []))]
+    together = [_opinion("\n".join(said[-TOGETHER:]), PART_ESCALATES)] if len(said) > 1 else []
+    return [*map(_opinion, said), *together]
 
 
-def _opinion(text: str) -> Opinion:
-    return _JUDGED.recall(text, lambda: opinion(text))
+def _opinion(text: str, escalates: float = ESCALATES) -> Opinion:
+    return _JUDGED.recall((text, escalates), lambda: opinion(text, escalates))
 
 
 def _raised(ruled: Urgency, opinions: Sequence[Opinion]) -> Urgency:

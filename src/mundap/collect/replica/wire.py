@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
@@ -38,16 +38,13 @@ Handler = Callable[[Request], Answer]
 
 
 async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, handler: Handler) -> None:
-    with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+    with suppress(ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError), closing(writer):
         while True:
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             answer = handler(_request(head))
             await _send(writer, answer)
             if answer.fault:
                 break
-    writer.close()
-    with suppress(ConnectionError):
-        await writer.wait_closed()
 
 
 def _request(head: list[str]) -> Request:
@@ -95,33 +92,26 @@ async def listen(handler: Handler, port: int = 0) -> asyncio.Server:
 @contextmanager
 def serving(handler: Handler) -> Iterator[str]:
     """The address of a server that runs in a thread for as long as the block does."""
-    loop, started, address = asyncio.new_event_loop(), threading.Event(), []
+    loop, started = asyncio.new_event_loop(), threading.Event()
+    address, ended = [], asyncio.Event()
 
     async def run() -> None:
         server = await listen(handler)
         address.append(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
         started.set()
+        await ended.wait()
+        server.close()
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
 
-    def work() -> None:
-        loop.create_task(run())
-        loop.run_forever()
-
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=loop.run_until_complete, args=(run(),), daemon=True)
     thread.start()
     started.wait()
     try:
         yield address[0]
     finally:
-        loop.call_soon_threadsafe(_stop, loop)
+        loop.call_soon_threadsafe(ended.set)
         thread.join()
         loop.close()
-
-
-def _stop(loop: asyncio.AbstractEventLoop) -> None:
-    tasks = asyncio.all_tasks(loop)
-    for task in tasks:
-        task.cancel()
-    gathered = asyncio.gather(*tasks, return_exceptions=True)
-    gathered.add_done_callback(lambda _: loop.stop())
-    if not tasks:
-        loop.stop()
