@@ -63,7 +63,9 @@ def main() -> None:
         recall, precision, alarms = measure(half, show="-v" in sys.argv and (half == "dev" or "--all" in sys.argv))
         count = sum(1 for _ in lines(half))
         rates = " ".join(f"{kind} {value:.3f}" for kind, value in recall.items())
-        print(f"{half}: {count} lines, precision {precision:.3f}, false alarms on clean lines {alarms}\n  recall {rates}")
+        print(
+            f"{half}: {count} lines, precision {precision:.3f}, false alarms on clean lines {alarms}\n  recall {rates}"
+        )
 
 
 if __name__ == "__main__":

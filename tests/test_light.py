@@ -17,8 +17,8 @@ HEAVY = (
     "torch", "transformers", "peft", "trl", "datasets", "gradio", "ray", "kiwipiepy", "tantivy", "xllamacpp", "openai", "scrapy",
     "numpy", "pandas",
 )  # fmt: skip
-# The one place that owns a heavy library may import it when it is itself imported: the page, the spider.
-OWNERS = ("mundap.serve.web", "mundap.collect.crawl")
+# The one place that owns a heavy library may import it when it is itself imported: the page, the spider, the clusters.
+OWNERS = ("mundap.serve.web", "mundap.collect.crawl", "mundap.clean.clusters")
 
 PROBE = """
 import importlib, json, sys, time

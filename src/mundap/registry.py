@@ -55,7 +55,7 @@ def names(kind: str) -> list[str]:
     return sorted({*_built_in(kind), *_plugins(kind)})
 
 
-def create(kind: str, name: str, **config: Any) -> Any:
+def create(kind: str, name: str, /, **config: Any) -> Any:
     """Make the thing called `name`; the keyword arguments are its config.
 
     Raises `UnknownName` (with the closest names), `MissingExtra`, or `UserError` for wrong arguments.

@@ -219,7 +219,7 @@ def test_a_server_that_is_not_there_or_speaks_no_tls_forbids_all(scheme: str, ba
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         address = base.replace("http:", "https:") if scheme == "https" else f"http://127.0.0.1:{probe.getsockname()[1]}"
-    _, refused = crawl(HiDoc(permission=REPLICA, base_url=address, limit=1))
+    _, refused = crawl(HiDoc(permission=REPLICA, base_url=address, limit=1, timeout=0.5))
     assert [each.reason for each in refused] == ["forbidden by robots.txt"]
 
 

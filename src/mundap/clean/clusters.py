@@ -34,7 +34,8 @@ def band_keys(signatures: Signatures, band: int) -> Keys:
     weights = (np.arange(1, ROWS + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)) | np.uint64(1)
     mixed = (part + np.uint64(1)) * weights
     mixed ^= mixed >> np.uint64(29)
-    return (mixed * np.uint64(0xBF58476D1CE4E5B9)).sum(axis=1, dtype=np.uint64)
+    keys: Keys = (mixed * np.uint64(0xBF58476D1CE4E5B9)).sum(axis=1, dtype=np.uint64)
+    return keys
 
 
 def runs(keys: Keys) -> Iterator[NDArray[np.int64]]:

@@ -1,8 +1,8 @@
 """`dedup`: exact and near duplicates and stock answers go; what is alike shares a group, so that splits cannot leak.
 
 Questions and answers are clustered apart, by MinHash on character 5-grams of their letters and digits. A row whose
-question and answer are both alike an earlier row's is a duplicate; an answer that stands under several questions is a
-doctor's stock answer. Of each set the longest row stays (then by digest), whatever the order of input.
+question and answer are both alike an earlier row's is a duplicate; the same answer
+under another question is a doctor's stock answer. Of each set the longest row stays (then by digest), whatever the order of input.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ class Dedup:
         for place, row in enumerate(records):
             yield self.judged(row, why[place], groups[place], sketches["group"][place])
 
-    def verdicts(self, sketches: Sketches, questions: Labels, answers: Labels) -> tuple[NDArray[np.int8], clusters.Keys]:
+    def verdicts(
+        self, sketches: Sketches, questions: Labels, answers: Labels
+    ) -> tuple[NDArray[np.int8], clusters.Keys]:
         """For each row the place of its reason in `REASONS` (0: it stays) and the number of its group (0: none)."""
         return reasons(sketches, questions, answers, self.stock), grouped(sketches, questions, answers)
 
@@ -109,8 +111,8 @@ def reasons(sketches: Sketches, questions: Labels, answers: Labels, stock: int) 
     why[order[near]] = REASONS.index("near duplicate")
     why[order[exact]] = REASONS.index("duplicate")
     left = order[why[order] == 0]
-    if stock > 0:
-        why[left[_counts(answers[left]) >= stock]] = REASONS.index("stock answer")
+    if stock > 0:  # equal answers only: one that is merely alike may be about another illness
+        why[left[_counts(sketches["answer"][left]) >= stock]] = REASONS.index("stock answer")
     return why
 
 

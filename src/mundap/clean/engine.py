@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, islice
 from multiprocessing import connection, get_context, parent_process
 from pathlib import Path
 from time import perf_counter
@@ -100,7 +100,9 @@ def clean_block(block: Block, specs: tuple[Spec, ...], sketcher: Spec | None) ->
         drops += gone
         counts.append(count)
     kept = b"".join(map(encode, rows))
-    return Result(kept, b"".join(map(encode, drops)), _sketches(sketcher, rows, counts), counts, block.end - block.start)
+    return Result(
+        kept, b"".join(map(encode, drops)), _sketches(sketcher, rows, counts), counts, block.end - block.start
+    )
 
 
 def _split(found: Sequence[QA | Drop], count: Count) -> list[QA]:
@@ -159,7 +161,7 @@ def cores() -> int:
 def local(work: Callable[[Block], Result], todo: Iterable[Block], workers: int) -> Iterator[Result]:
     """Results in order; with several workers, processes that end when this one does, however it ends."""
     ahead = iter(todo)
-    first = [block for block, _ in zip(ahead, range(2), strict=False)]
+    first = list(islice(ahead, 2))
     if workers <= 1 or len(first) < 2:
         yield from map(work, chain(first, ahead))
         return

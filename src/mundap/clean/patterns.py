@@ -16,7 +16,7 @@ def table(name: str) -> Mapping[str, Any]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     raw = (files("mundap.clean") / f"{name}.yaml").read_text("utf-8")
-    return dict(yaml.load(raw, Loader=loader))  # both loaders are the safe ones
+    return dict(yaml.load(raw, Loader=loader))
 
 
 @cache
@@ -30,7 +30,7 @@ def pattern(name: str, key: str) -> re.Pattern[str]:
 def _expanded(name: str, text: str) -> str:
     """Words may use words above them."""
     words: Mapping[str, str] = table(name).get("words", {})
-    for word, meaning in reversed(words.items()):
+    for word, meaning in reversed(list(words.items())):
         text = text.replace(f"<{word}>", f"(?:{meaning})")
     return text
 

@@ -37,6 +37,8 @@ class Progress:
         self._task = self._bar.add_task(self._what, total=self._total)
         self._bar.start()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()

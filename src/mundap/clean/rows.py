@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from functools import cache
 from pathlib import Path
-from typing import IO, Any, get_args
+from typing import IO, Any, cast, get_args
 
 from mundap.errors import UserError
 from mundap.types import QA, Drop, Lang, Origin, State
@@ -50,7 +50,7 @@ def lines(path: Path) -> Iterator[Line]:
 
 
 def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+    return cast(IO[bytes], gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
 
 
 def bounded(stream: IO[bytes], number: int = 1, end: int = sys.maxsize) -> Iterator[Line]:

@@ -26,4 +26,4 @@ class RowStep:
         found = self.change(record)
         if isinstance(found, str):
             return Drop(asdict(record), self.name, found)
-        return found if found == record else replace(found, trail=(*found.trail, self.name))
+        return record if found == record else replace(found, trail=(*found.trail, self.name))

@@ -12,7 +12,11 @@ _ENDING = (
     r"(?<=[는한었았였했된있없겠])다|니까|습니까|십시오|시죠|겠죠|있죠|하죠|되죠)"
 )
 _MARKED = re.compile(rf"{_ENDING}[.!?]+(?=[가-힣A-Za-z\d“‘(])")
-_BARE = re.compile(rf"(?<=[가-힣]){_ENDING}(?=[가-힣A-Za-z\d“‘(])")
+# Without a mark: not before what continues the word (합니다만, 하세요라고, 한다고, 하니까요).
+_BARE = re.compile(
+    rf"(?<=[가-힣])(?:(?:니다|요)(?![만라는요])|{_ENDING}(?<!니다)(?<!요)(?![고면는니던가만라며지네거구기시더음까다요도나군죠야뿐]))(?=[가-힣A-Za-z\d“‘(])"
+)
+_ENDS = re.compile(rf"{_ENDING}$")
 _ENGLISH = re.compile(r"(?<=[a-z]{3})([.!?])(?=[A-Z][a-z]+\s)")
 _ADDRESS = re.compile(r"\S*(?:://|www\.|@|\.(?:com|net|org|kr))\S*", re.IGNORECASE)
 _SEGMENT = re.compile(r"[^.!?\n]+")
@@ -41,7 +45,11 @@ def _in_address(text: str, place: int) -> bool:
 def _segment(found: re.Match[str]) -> str:
     """One piece between marks. It alone is what Kiwi reads, so that changes elsewhere do not change the reading."""
     text = found.group()
-    places = [each.end() for each in _BARE.finditer(text)] if len(text) <= _LONGEST else []
+    places = (
+        [each.end() for each in _BARE.finditer(text) if _ENDS.search(text, 0, each.end())]
+        if len(text) <= _LONGEST
+        else []
+    )
     for place in reversed(_certain(text, places) if places else []):
         text = f"{text[:place]} {text[place:]}"
     return text

@@ -120,7 +120,9 @@ class _Cleaning:
         folder.mkdir()
         return folder
 
-    def _segment(self, source: Path, out: Path, before: tuple[Spec, ...], whole: Spec | None, dropped: IO[bytes]) -> Path:
+    def _segment(
+        self, source: Path, out: Path, before: tuple[Spec, ...], whole: Spec | None, dropped: IO[bytes]
+    ) -> Path:
         """Row steps, then the step that needs all rows."""
         rows = out.with_name(f"{out.name}-before") if whole else out
         place = len(self.counts)
@@ -142,15 +144,22 @@ class _Cleaning:
         """The blocks of a file through the row steps, in order."""
         first = len(self.counts)
         where = _SOURCE if not first else source.name
-        work = partial(engine.clean_block, specs=specs, sketcher=whole)
-        with out.open("wb") as kept, _sketch_file(out).open("wb") as sketches, Progress("clean", source.stat().st_size) as bar:
+        work, done = partial(engine.clean_block, specs=specs, sketcher=whole), 0
+        with (
+            out.open("wb") as kept,
+            _sketch_file(out).open("wb") as sketches,
+            Progress("clean", source.stat().st_size) as bar,
+        ):
             for result in self._results()(work, engine.blocks(source, where)):
                 kept.write(result.kept)
                 dropped.write(result.dropped)
                 sketches.write(result.sketches)
                 bar.advance(result.size)
+                done += result.size
                 for place, count in enumerate(result.counts[1:] if first else result.counts):
                     self._count(first + place, count)
+        if done != source.stat().st_size:
+            raise UserError(f"{source} changed while it was read; run again")
 
     def _results(self) -> Results:
         if self.recipe.engine == "ray":
@@ -216,7 +225,10 @@ class _Cleaning:
         steps = [self.counts[place] for place in sorted(self.counts)]
         dropped = {f"{step.name}: {reason}": count for step in steps for reason, count in sorted(step.dropped.items())}
         kept = steps[0].rows - sum(dropped.values())
-        shown = [{**asdict(step), "dropped": dict(sorted(step.dropped.items())), "seconds": round(step.seconds, 3)} for step in steps]
+        shown = [
+            {**asdict(step), "dropped": dict(sorted(step.dropped.items())), "seconds": round(step.seconds, 3)}
+            for step in steps
+        ]
         return Manifest(
             "clean", self.manifest.key, kept, dropped, self.manifest.inputs, self.manifest.seed, round(seconds, 3),
             versions(), {"rows": steps[0].rows, "steps": shown, "engine": self.recipe.engine},
@@ -254,4 +266,6 @@ def check_whole(work: Work) -> None:
         raise UserError(f"{work.root} has no finished clean stage")
     kept, dropped = (sum(1 for _ in (work.root / "clean" / name).open("rb")) for name in ("out.jsonl", "dropped.jsonl"))
     if (kept, kept + dropped) != (manifest.kept, json.loads(json.dumps(manifest.details))["rows"]):
-        raise UserError(f"{work.root}/clean: {kept} kept and {dropped} dropped rows, but the manifest says {manifest.kept}")
+        raise UserError(
+            f"{work.root}/clean: {kept} kept and {dropped} dropped rows, but the manifest says {manifest.kept}"
+        )

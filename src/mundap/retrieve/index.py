@@ -19,7 +19,7 @@ from mundap.types import Section
 # Field ("name", "body") -> term -> the topics that have it there (as keys).
 Vocabulary = dict[str, dict[str, dict[str, int]]]
 # Part of the key: raise it when what is written into the index, or how text becomes terms, changes.
-_LAYOUT = 7
+_LAYOUT = 8
 _VOCABULARY = "vocabulary.json"
 _WRITER_BYTES = 30_000_000
 

@@ -32,6 +32,8 @@ class Tokens:
         text = text[:_MAX_CHARACTERS].encode("utf-8", "ignore").decode()
         if not any("가" <= letter <= "힣" for letter in text):
             return self.english(text)
+        for wrong, right in self._spellings.items():
+            text = text.replace(wrong, right)
         tokens = self.kiwi.tokenize(text, normalize_coda=True, typos="basic_with_continual")
         return [term for token in tokens for term in self._terms(token.form, str(token.tag))]
 
@@ -99,5 +101,12 @@ class Tokens:
 
     @cached_property
     def _stop(self) -> frozenset[str]:
-        raw = (files("mundap.retrieve") / "stopwords.yaml").read_text("utf-8")
-        return frozenset(word for words in yaml.safe_load(raw).values() for word in words)
+        return frozenset(word for words in _data("stopwords").values() for word in words)
+
+    @cached_property
+    def _spellings(self) -> dict[str, str]:
+        return dict(_data("spellings"))
+
+
+def _data(name: str) -> Any:
+    return yaml.load((files("mundap.retrieve") / f"{name}.yaml").read_text("utf-8"), Loader=yaml.CSafeLoader)

@@ -28,6 +28,7 @@ _FORMS = str.maketrans(
 )
 # What follows the last digit of a dictated number when 이 is not a 2 but "is": 팔이에요.
 _COPULA = re.compile("이(?:에요|예요|고|라|구요|며|죠|거든|네요|었|십|신|요)")
+_HANGUL = re.compile("[가-힣]")
 _TOKEN = re.compile(r"\[([가-힣]+)(\d+)\]")
 _BEFORE, _AFTER = 24, 14
 
@@ -99,7 +100,10 @@ def _read(found: re.Match[str]) -> str:
 
 
 def _ruled(plain: str) -> Iterator[tuple[int, int, str]]:
+    digits, hangul, letters = sum(map(str.isdigit, plain)), _HANGUL.search(plain) is not None, frozenset(plain)
     for rule in privacy_data.rules():
+        if not rule.worth(digits, hangul, letters):
+            continue
         for found in rule.pattern.finditer(plain):
             start, end = found.span("v" if "v" in rule.pattern.groupindex else 0)
             start, end = _trimmed(plain, start, end)

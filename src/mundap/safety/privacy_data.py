@@ -20,6 +20,15 @@ class Rule:
     cue: re.Pattern[str] | None
     unless: re.Pattern[str] | None
     unless_value: re.Pattern[str] | None
+    digits: int
+    hangul: bool
+    any: frozenset[str]
+
+    def worth(self, digits: int, hangul: bool, letters: frozenset[str]) -> bool:
+        """Whether a text with so many digits, Hangul or not, and these letters can hold a match."""
+        return (
+            digits >= self.digits and (hangul or not self.hangul) and (not self.any or not self.any.isdisjoint(letters))
+        )
 
 
 @cache
@@ -28,7 +37,7 @@ def _file(name: str) -> Mapping[str, Any]:
 
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     raw = (files("mundap.safety") / name).read_text("utf-8")
-    return dict(yaml.load(raw, Loader=loader))  # noqa: S506 - both loaders are the safe ones
+    return dict(yaml.load(raw, Loader=loader))
 
 
 @cache
@@ -49,7 +58,12 @@ def _rule(row: Mapping[str, Any]) -> Rule:
         key: re.compile(row[key], re.IGNORECASE) if key in row else None for key in ("cue", "unless", "unless_value")
     }
     flags = 0 if "[A-Z][a-z]" in row["pattern"] else re.IGNORECASE
-    return Rule(row["type"], re.compile(expanded(row["pattern"]), flags), row.get("check", ""), **found)
+    need = {**_file("privacy.yaml")["needs"].get(row["type"], {}), **row}
+    wanted = (need.get("digits", 0), need.get("hangul", False), frozenset(need.get("any", "")))
+    return Rule(
+        row["type"], re.compile(expanded(row["pattern"]), flags), row.get("check", ""),
+        found["cue"], found["unless"], found["unless_value"], *wanted,
+    )  # fmt: skip
 
 
 @cache

@@ -28,6 +28,8 @@ _LOOSE, _WHOLE, _ROLE, _STRICT = "loose", "whole", "role", "strict"
 
 def names(text: str) -> Iterator[Found]:
     """The spans of names, the surest kinds first."""
+    if not _RUN.search(text):
+        return
     yield from _labelled(text)
     yield from _titled(text)
     yield from _roles(text)
@@ -60,7 +62,27 @@ def _titled(text: str) -> Iterator[Found]:
             yield start, start + 1, "NAME"
 
 
-_BOUND = frozenset("이나 이라 이란 이랑 이며 이자 이지 이래 이서 이고 이네 이니 해도 하고 하지 하는".split())
+# What looks like a given name after a noun of one letter: 편이나, 남이라, 안해도.
+_BOUND = frozenset(
+    (
+        "이나",
+        "이라",
+        "이란",
+        "이랑",
+        "이며",
+        "이자",
+        "이지",
+        "이래",
+        "이서",
+        "이고",
+        "이네",
+        "이니",
+        "해도",
+        "하고",
+        "하지",
+        "하는",
+    )
+)
 # Last syllables that make a noun and a particle or suffix of a word (이상은, 정도로, 심장이, 방충제), by level.
 _AFTER_NOUN = {
     _LOOSE: "", _WHOLE: "은이도로의가만과와를을", _ROLE: "은이도로의가만과와를을인한중제증염통실식장랑이나",
@@ -144,7 +166,7 @@ def _is_whole(word: str, surname: str, level: str) -> bool:
     """Whether what follows the surname is a given name, as sure as the level asks."""
     given = word[len(surname) :]
     if len(given) == 1:
-        sure = level == _LOOSE and word not in words("nouns") or len(surname) == 2
+        sure = len(surname) == 2 or (level == _LOOSE and word not in words("nouns"))
         return sure and given in words("single")
     if len(given) != 2 or (level != _LOOSE and given in _BOUND):
         return False
