@@ -15,10 +15,10 @@ import mundap
 SOURCE = Path(mundap.__file__).parent
 HEAVY = (
     "torch", "transformers", "peft", "trl", "datasets", "gradio", "ray", "kiwipiepy", "tantivy", "xllamacpp", "openai", "scrapy",
-    "numpy", "pandas",
+    "pandas",
 )  # fmt: skip
-# The one place that owns a heavy library may import it when it is itself imported: the page, the spider, the clusters.
-OWNERS = ("mundap.serve.web", "mundap.collect.crawl", "mundap.clean.clusters")
+# The one place that owns a heavy library may import it when it is itself imported: the page, the spider.
+OWNERS = ("mundap.serve.web", "mundap.collect.crawl")
 
 PROBE = """
 import importlib, json, sys, time

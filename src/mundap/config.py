@@ -43,7 +43,7 @@ class Generation(_Section):
     """How a chat model writes; the defaults suit small models kept to their sources."""
 
     max_tokens: int = Field(default=300, ge=16, le=768)
-    temperature: float = Field(default=0.2, ge=0, le=2)
+    temperature: float = Field(default=0.0, ge=0, le=2)
     top_p: float = Field(default=0.9, gt=0, le=1)
     repeat_penalty: float = Field(default=1.1, ge=1, le=2)
     seed: int | None = None

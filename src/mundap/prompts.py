@@ -65,10 +65,15 @@ def chat(
 ) -> list[Message]:
     """The messages a chat model is asked: rules, a little history, then the sources in their own marked channel."""
     words: Mapping[str, str] = _table()["chat"][lang]
-    numbered = "\n".join(f"[{n}] {harmless(text)}" for n, text in enumerate(sources, 1))
+    # One sentence a line: small models copy lines more faithfully than they shorten paragraphs (LOG.md).
+    numbered = "\n".join(f"[{n}] {line}" for n, text in enumerate(sources, 1) for line in _lines(harmless(text)))
     person = words["person"].format(facts=", ".join(map(harmless, facts))) if facts else ""
     asked = words["question"].format(sources=numbered, person=person, question=harmless(question))
     return [Message("system", words["system"]), *_recent(history), Message("user", asked)]
+
+
+def _lines(text: str) -> list[str]:
+    return [line for line in re.split(r"(?<=[.?!])\s+", text.strip()) if line]
 
 
 def harmless(text: str) -> str:

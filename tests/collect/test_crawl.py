@@ -112,6 +112,15 @@ def test_kin_is_only_discovered_because_its_robots_txt_forbids_the_pages(
     assert not any("/qna/" in asked for asked in replica.asked)
 
 
+def test_kins_pages_are_parsed_where_robots_txt_allows_them(crawl: Crawl) -> None:
+    with Replica(robots="").running() as base:
+        found, refused = crawl(Kin(permission=REPLICA, base_url=f"{base}/kin", search=("머리",), folders=("70101",)))
+    assert len(found) == 21
+    assert Counter(each.reason for each in refused) == {
+        "question deleted": 1, "answer deleted": 1, "answer not by a medical professional": 1,
+    }  # fmt: skip
+
+
 def test_keys_are_sent_to_their_host_and_written_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NAVER_API_KEY", "s3cret-key")
     monkeypatch.setenv("MFDS_SERVICE_KEY", "s3cret+key==")
@@ -159,7 +168,7 @@ def test_network_faults_are_bounded_and_named(tmp_path: Path) -> None:
         replica = Replica(canary=port)
         with replica.running() as base:
             begun = time.monotonic()
-            source = HiDoc(permission=REPLICA, base_url=f"{base}/hidoc", tags=("FAULTS",), timeout=1.5, parallel=16)
+            source = HiDoc(permission=REPLICA, base_url=f"{base}/hidoc", tags=("FAULTS",), timeout=1.0, parallel=16)
             found = list(source.crawl(tmp_path / "pages", tmp_path / "out.jsonl"))
             seconds = time.monotonic() - begun
         assert not seen

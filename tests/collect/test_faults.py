@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -15,7 +16,7 @@ from pathlib import Path
 from mundap.collect.replica.server import Replica
 from mundap.store import read_jsonl
 
-KILLS = int(os.environ.get("MUNDAP_KILLS", "5"))  # the gate is 20; CI takes fewer
+KILLS = int(os.environ.get("MUNDAP_KILLS", "4"))  # the gate is 20; CI takes fewer
 RUN = "import sys; from pathlib import Path; from mundap import config; from mundap.collect import stage; from mundap.store import Work;"
 RUN += "stage.run(config.read(Path(sys.argv[1])), Work(Path(sys.argv[2])))"
 ENVIRONMENT = os.environ | {"SOURCE_DATE_EPOCH": "1780887600"}
@@ -41,14 +42,14 @@ def test_killed_at_random_moments_the_output_is_the_same_bytes(tmp_path: Path) -
     """F06."""
     rows = [
         {"instruction": f"질문 {number}", "output": "" if number % 7 == 0 else f"답변 {number}"}
-        for number in range(20_000)
+        for number in range(8_000)
     ]
     (tmp_path / "rows.json").write_text(json.dumps(rows), "utf-8")
-    with Replica(bulk=100).running() as base:
+    with Replica(bulk=60).running() as base:
         sources = [
             {"use": "hidoc", "base_url": f"{base}/hidoc", "permission": "x"},
             {"use": "alpaca", "path": str(tmp_path / "rows.json")},
-            {"use": "ehealthforum", "base_url": f"{base}/ehealthforum", "permission": "x"},
+            {"use": "healthtap", "base_url": f"{base}/healthtap", "permission": "x", "limit": 20},
             {"use": "hidoc", "base_url": f"{base}/hidoc", "permission": "x", "tags": ["BULK"]},
         ]
         recipe = tmp_path / "recipe.yaml"
@@ -72,6 +73,31 @@ def test_killed_at_random_moments_the_output_is_the_same_bytes(tmp_path: Path) -
                     "manifest.json",
                     "out.jsonl",
                 ]
+
+
+def test_ctrl_c_ends_within_two_seconds_and_a_new_run_goes_on(tmp_path: Path) -> None:
+    replica = Replica(bulk=500)
+    with replica.running() as base:
+        source = {
+            "use": "hidoc",
+            "base_url": f"{base}/hidoc",
+            "permission": "x",
+            "tags": ["BULK"],
+            "delay": 0.05,
+            "limit": 40,
+        }
+        recipe = tmp_path / "recipe.yaml"
+        recipe.write_text(json.dumps({"name": "faults", "collect": {"sources": [source]}}), "utf-8")
+        process = start(recipe, tmp_path / "run")
+        while len(replica.asked) < 10:
+            time.sleep(0.01)
+        begun = time.monotonic()
+        process.send_signal(signal.SIGINT)  # to the parent alone, as `kill -INT` does
+        process.communicate(timeout=10)
+        assert time.monotonic() - begun < 2
+        assert process.returncode != 0
+        finish(recipe, tmp_path / "run")
+    assert len(list(read_jsonl(tmp_path / "run" / "collect" / "out.jsonl"))) == 40
 
 
 def test_a_crawl_of_500_pages_killed_five_times_fetches_next_to_nothing_twice(tmp_path: Path) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -121,6 +124,25 @@ def test_saved_pages_of_any_site_by_path_comment_or_canonical_link(tmp_path: Pat
     assert records["collect:hidoc@1"].question.replace("\n", " ") == korean()[11].body
     assert all(each.permission == "mine" for each in records.values())
     assert [each.reason for each in found if isinstance(each, Drop)] == ["of no known site"]
+
+
+def test_the_demo_server_runs_and_a_person_can_click_through_it() -> None:
+    code = "from mundap.collect.replica.server import run; run(0)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        base = process.stdout.readline().split()[3]
+        try:
+            for path in (
+                "/",
+                "/hidoc/healthqna/list?page=1",
+                "/healthqna/view/C0001000001",
+                "/kin/qna/expertAnswerList.naver?page=1",
+                "/qa?page=1",
+            ):
+                with urllib.request.urlopen(base + path, timeout=5) as response:
+                    assert response.status == 200
+        finally:
+            process.terminate()
 
 
 def test_every_registered_source_is_a_source(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 from mundap.clean import form
 from mundap.clean.patterns import pattern, stable
@@ -103,7 +104,7 @@ def _whole(found: re.Match[str]) -> str:
 def _adverts(text: str) -> str:
     """Without advertising sentences among the last four; one that holds a clinical amount stays."""
     places = [0, *(found.end() for found in _END.finditer(text)), len(text)]
-    for start, end in reversed(list(zip(places, places[1:], strict=False))[-4:]):
+    for start, end in reversed(list(pairwise(places))[-4:]):
         sentence = text[start:end]
         if _is_advert(sentence):
             text = text[:start] + text[end:]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 # Endings that finish a sentence in polite or plain style. 다 alone does not (보다가, 아니다싶으면).
@@ -58,7 +59,7 @@ def _segment(found: re.Match[str]) -> str:
 def _certain(text: str, places: list[int]) -> list[int]:
     """The places where Kiwi reads a final ending, a new sentence, and a word that can begin one."""
     tokens = _kiwi().tokenize(text)
-    starts = {token.start: (before, token) for before, token in zip(tokens, tokens[1:], strict=False)}
+    starts = {token.start: (before, token) for before, token in pairwise(tokens)}
     return [place for place in places if place in starts and _begins(*starts[place], place)]
 
 

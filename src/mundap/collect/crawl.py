@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 import threading
-import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -110,6 +110,10 @@ class Spider(scrapy.Spider):  # type: ignore[misc, unused-ignore]
         yield
 
     async def _crawl(self) -> None:
+        from twisted.internet import reactor
+
+        if not isinstance(getattr(reactor, "resolver", None), Pinned):
+            raise RuntimeError("this Scrapy does not use the checked addresses; install the version that mundap names")
         job = self.job
         guard = Guard(self.site.hosts, job.base_url, _PINS)
         fetcher = Fetcher(
@@ -123,7 +127,7 @@ class Spider(scrapy.Spider):  # type: ignore[misc, unused-ignore]
 
     async def _along(self, walk: Walk, fetcher: Fetcher, stream: TextIO) -> None:
         tasks: dict[str, asyncio.Task[Page | Failure]] = {}
-        told = time.monotonic()
+        news = asyncio.create_task(_tell(walk))
         while ahead := walk.ahead(2 * self.job.parallel):
             for url in ahead:
                 if url not in tasks:
@@ -131,16 +135,12 @@ class Spider(scrapy.Spider):  # type: ignore[misc, unused-ignore]
             outcome = await tasks.pop(ahead[0])
             for made in walk.feed(outcome):
                 fetcher.count(ahead[0]).records += isinstance(made, QA)
-                _write(
-                    stream,
-                    {"kept" if isinstance(made, QA) else "dropped": asdict(self._honest(made, fetcher, ahead[0]))},
-                )
-            if time.monotonic() - told > _TELL_EVERY:
-                told = time.monotonic()
-                print(json.dumps({"pages": walk.at, "known": len(walk.way), "records": walk.records}), flush=True)
-        for task in tasks.values():
+                made = self._honest(made, fetcher, ahead[0])
+                _write(stream, {"kept" if isinstance(made, QA) else "dropped": asdict(made)})
+        _say(walk)
+        for task in (news, *tasks.values()):
             task.cancel()
-        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        await asyncio.gather(news, *tasks.values(), return_exceptions=True)
 
     def _honest(self, made: QA | Drop, fetcher: Fetcher, url: str) -> QA | Drop:
         """A record from a server that stands in for the site says so: its source is there, the site's licence does not apply."""
@@ -162,6 +162,17 @@ class Spider(scrapy.Spider):  # type: ignore[misc, unused-ignore]
             raise _broken(error) from None
         given = {key.decode().lower(): values[-1].decode("latin-1") for key, values in found.headers.items() if values}
         return Response(found.status, given, found.body)
+
+
+async def _tell(walk: Walk) -> None:
+    """Say how far it is, twice a second even while nothing happens: the parent stops us when it hears and should."""
+    while True:
+        _say(walk)
+        await asyncio.sleep(_TELL_EVERY)
+
+
+def _say(walk: Walk) -> None:
+    print(json.dumps({"pages": walk.at, "known": len(walk.way), "records": walk.records}), flush=True)
 
 
 def _broken(error: Exception) -> Broken:
@@ -197,7 +208,8 @@ def main(path: str) -> None:
     process = AsyncCrawlerProcess(settings(job))
     source: Any = registry.find("sources", job.source)
     process.crawl(Spider, job=job, site=source.site)
-    process.start()
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    process.start(install_signal_handlers=False)
 
 
 if __name__ == "__main__":

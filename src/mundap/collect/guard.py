@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 Address = IPv4Address | IPv6Address
 Lookup = Callable[[str], Iterable[str]]
+_PATIENCE = 20.0  # seconds for looking up a name
 _PORTS = {None, 80, 443}
 _NAT64 = int(IPv6Address("64:ff9b::")) >> 32
 
@@ -57,7 +58,8 @@ class Guard:
 
     async def _pin(self, host: str) -> None:
         try:
-            found = [ip_address(each) for each in await asyncio.to_thread(lambda: list(self.lookup(host)))]
+            async with asyncio.timeout(_PATIENCE):
+                found = [ip_address(each) for each in await asyncio.to_thread(lambda: list(self.lookup(host)))]
         except (OSError, ValueError):
             raise Blocked("the host's name cannot be resolved") from None
         if host != self.local and not all(public(each) for each in found):

@@ -40,6 +40,8 @@ class Provenance:
         question, answer = _text(question, "question"), _text(answer, "answer")
         if not answer:
             raise Refused("answer is empty")
+        if more.get("lang", self.lang) not in ("ko", "en"):
+            raise Refused("lang is neither ko nor en")
         if not question and more.get("state", "whole") == "whole" and not more.get("title"):
             raise Refused("question is empty")
         return QA(

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from mundap.errors import UserError
 from mundap.store import Manifest
 from mundap.types import QA, Drop
 
@@ -29,7 +30,7 @@ class Progress:
             TextColumn("{task.fields[note]}"),
         )
         self._bars = Bars(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
-        self._begun, self._shown = time.monotonic(), False
+        self._begun, self._shown, self.stopped = time.monotonic(), False, False
 
     def __enter__(self) -> Progress:
         return self
@@ -45,10 +46,12 @@ class Progress:
         return self._shown
 
     def tell(self, name: str) -> Callable[[dict[str, int]], None]:
-        """Takes a crawl's news: pages done, pages known, records."""
+        """Takes a crawl's news: pages done, pages known, records. Raises `UserError` once `stopped`, which ends the crawl."""
         task = self._bars.add_task(name, total=None, note="")
 
         def news(found: dict[str, int]) -> None:
+            if self.stopped:
+                raise UserError(f"the crawl of {name} was stopped")
             note = f"pages, {found['records']} records"
             self._bars.update(task, completed=found["pages"], total=found["known"], note=note)
             self._ready()

@@ -8,7 +8,7 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -228,9 +228,6 @@ def _csv_row(line: int, header: Sequence[str], cells: Sequence[str], name: str) 
     if problem:
         return Row(line, problem=problem, text=text[:200].encode("utf-8", "backslashreplace").decode())
     return Row(line, value=dict(zip(header, cells, strict=False)), text=text[:200])
-
-
-Reader = Callable[[Path], Iterator[Row]]
 
 
 def picked(row: Mapping[str, Any], columns: Mapping[str, str]) -> dict[str, Any]:

@@ -144,8 +144,14 @@ def _crawled(
             source.crawl(cache, outs[number], progress.tell(sources[number][0].use))
 
     with ThreadPoolExecutor(_CRAWLS_AT_ONCE) as pool:
-        for finished in [pool.submit(each, numbers) for numbers in groups.values()]:
-            finished.result()
+        begun = [pool.submit(each, numbers) for numbers in groups.values()]
+        try:
+            for crawl in begun:
+                crawl.result()
+        except BaseException:  # Ctrl+C too: the others end within half a second, and what they fetched is kept
+            progress.stopped = True
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return outs
 
 

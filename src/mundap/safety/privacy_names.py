@@ -21,7 +21,11 @@ _PARTICLES = (
 _AGE = re.compile(r"\s?[(,:]?\s?(?:만\s?|남,?\s?|여,?\s?)?\d{1,3}\s?(?:세|살)|\s?\((?:남|여|\d)")
 # The holder of an account stands after its number.
 _NUMBER = re.compile(r"(?<![\d-])\d[\d-]{9,} ")
-_SPACED = re.compile(r"(?<![가-힣])([가-힣]) ([가-힣]) ([가-힣])(?![가-힣])")
+_SPACED = re.compile(
+    r"(?<![가-힣])([가-힣]) ([가-힣]) ([가-힣])(?=(?:입니다|이?라고|이?고|이에요|예요|인데|이?며|님|씨|[은는이가])?(?![가-힣]))"
+)
+_COPULA = r"이?라고|이?라는|입니다|인데|이고|이구|예요|이에요|이라|이?요|이며|이라구|이올시다"
+_SPACED_TITLE = re.compile(r"(?<![가-힣])([가-힣] [가-힣] [가-힣]) ?(?:님|씨|선생님|원장|교수)(?=[은는이가께의 ,.]|$)")
 _LABEL_GAP = r"\s{0,2}(?:[:：=]|은|는|이|가|\()?\s{0,2}[:'\"“‘]?\s?"
 _LOOSE, _WHOLE, _ROLE, _STRICT = "loose", "whole", "role", "strict"
 
@@ -54,42 +58,29 @@ def _titled(text: str) -> Iterator[Found]:
     """홍길동 씨 · 민지님 · 박 교수님"""
     for found in _before_title().finditer(text):
         word, start = found["name"], found.start("name")
-        if _is_name(word, _LOOSE if found["title"] in ("씨", "님") else _WHOLE) or (
+        if _is_name(word, _LOOSE if found["title"] in _SURE else _WHOLE) or (
             word in words("given") and _is_polite(found)
         ):
             yield start, start + len(word), "NAME"
         elif word in words("plain_surnames") and found["title"] in _LEARNED:
             yield start, start + 1, "NAME"
+    for found in _SPACED_TITLE.finditer(text):
+        if found[1][0] in words("surnames"):
+            yield *found.span(1), "NAME"
 
 
 # What looks like a given name after a noun of one letter: 편이나, 남이라, 안해도.
-_BOUND = frozenset(
-    (
-        "이나",
-        "이라",
-        "이란",
-        "이랑",
-        "이며",
-        "이자",
-        "이지",
-        "이래",
-        "이서",
-        "이고",
-        "이네",
-        "이니",
-        "해도",
-        "하고",
-        "하지",
-        "하는",
-    )
-)
+_BOUND = frozenset(f"이{end}" for end in "나라란랑며자지래서고네니") | {"해도", "하고", "하지", "하는"}
 # Last syllables that make a noun and a particle or suffix of a word (이상은, 정도로, 심장이, 방충제), by level.
 _AFTER_NOUN = {
-    _LOOSE: "", _WHOLE: "은이도로의가만과와를을", _ROLE: "은이도로의가만과와를을인한중제증염통실식장랑이나",
+    _LOOSE: "", _WHOLE: "은이도로의가만과와를을", _ROLE: "은이도로의가만과와를을인한중제증염통실식장랑나대해",
     _STRICT: "은이나도로의가만인한란라서지자기하해화성용상형과와를을일아애예랑중래제증염통실원식장",
 }  # fmt: skip
 _POLITE = frozenset({"씨", "님", "군", "양"})
 _LEARNED = frozenset({"원장님", "원장", "교수님", "교수", "박사님", "과장님", "선생님", "간호사님", "실장님", "약사님"})
+
+
+_SURE = _LEARNED | {"씨", "님"}
 
 
 def _is_polite(found: re.Match[str]) -> bool:
@@ -104,9 +95,14 @@ def _roles(text: str) -> Iterator[Found]:
             if (spaced := _SPACED.match(text, found.end())) and spaced[1] in words("surnames"):
                 yield *spaced.span(), "NAME"
             continue
-        yield from _first(text, run, _ROLE)
         if found["role"] in words("relations"):
-            yield from _given(run)
+            yield from _given(run, found["role"])
+        if not found["particle"]:
+            yield from _first(text, run, _ROLE)
+        else:  # 담당 의사는 홍길동입니다; not 환자는 이상이
+            yield from _first(text, run, _WHOLE, _COPULA.replace("|이?요", ""))
+    for found in _parent().finditer(text):
+        yield *found.span("name"), "NAME"
 
 
 def _selves(text: str) -> Iterator[Found]:
@@ -149,9 +145,11 @@ def _fits(text: str, run: re.Match[str], size: int, level: str) -> bool:
     return _AGE.match(text, run.end()) is not None
 
 
-def _given(run: re.Match[str]) -> Iterator[Found]:
+def _given(run: re.Match[str], role: str) -> Iterator[Found]:
     """민준이가: a well-known given name after a word for a relative."""
     word = run.group()
+    if word[:2] in words("wordy") or (role in ("우리", "저희") and len(word) < 3):
+        return
     if word[:2] in words("given") and _rest("").fullmatch(word[2:]):
         yield run.start(), run.start() + 2, "NAME"
 
@@ -167,14 +165,14 @@ def _is_whole(word: str, surname: str, level: str) -> bool:
     given = word[len(surname) :]
     if len(given) == 1:
         sure = len(surname) == 2 or (level == _LOOSE and word not in words("nouns"))
-        return sure and given in words("single")
+        return sure and given in words("single" if len(surname) == 1 else "second")
     if len(given) != 2 or (level != _LOOSE and given in _BOUND):
         return False
     if level in (_ROLE, _STRICT) and surname not in words("common_surnames"):
         return False
     common = "common_" if level == _STRICT else ""
-    known = given[0] in words(f"{common}first") and given[1] in words(f"{common}second")
-    return known and not (word[:2] in words("nouns") and word[2] in _AFTER_NOUN[level])
+    parts = given[0] in words(f"{common}first") and given[1] in words(f"{common}second")
+    return (parts or (level != _STRICT and given in words("given"))) and not (word[:2] in words("nouns") and word[2] in _AFTER_NOUN[level])
 
 
 @cache
@@ -213,7 +211,16 @@ def _before_title() -> re.Pattern[str]:
 def _role() -> re.Pattern[str]:
     roles = "|".join(sorted(words("roles"), key=len, reverse=True))
     return re.compile(
-        rf"(?<![가-힣])(?:[가-힣]{{1,8}})?(?P<role>{roles})(?:인|의|\s이름은)?[\s,(:'\"“‘]{{1,3}}(?=[가-힣])"
+        rf"(?<![가-힣])(?:[가-힣]{{1,8}})?(?P<role>{roles}|우리|저희)(?:인|의|\s이름은|(?P<particle>는|은|가|이|께서는))?[\s,(:'\"“‘]{{1,3}}(?=[가-힣])"
+    )
+
+
+@cache
+def _parent() -> re.Pattern[str]:
+    """서준이 엄마, 하은 맘"""
+    given = "|".join(sorted(words("given") - words("wordy")))
+    return re.compile(
+        rf"(?<![가-힣])(?P<name>{given})이?\s?(?:네\s)?(?:{'|'.join(sorted(words('parents')))})(?=(?:{_PARTICLES})?(?![가-힣]))"
     )
 
 

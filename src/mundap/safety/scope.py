@@ -36,22 +36,27 @@ def negated(flat: Flat, span: Span) -> bool:
     right = flat.text[span[1] : min(end, span[1] + _RIGHT + 8)]
     if _denied_after(right) or _cue("negation_prefix").search(flat.text[max(start, span[0] - 4) : span[0]]):
         return True
-    left = flat.text[max(start, span[0] - _LEFT) : span[0]]
-    return _denied_before(left)
+    low = max(start, span[0] - _LEFT)
+    return _denied_before(flat.text[low : span[0]], [at - low for at in flat.weak if low < at <= span[0]])
 
 
 def _denied_after(right: str) -> bool:
-    """Korean: 통증은 없어요, 아프지 않아요; nothing else may be said in between."""
+    """Korean: 통증은 없어요, 아프지 않아요; nothing else may be said in between, but 조이거나 숨찬 건 없어요."""
+    if _cue("negation_list").search(right):
+        return True
     found = _cue("negation_after").search(right)
     if not found or found.start() >= _RIGHT:
         return False
     return not _cue("negation_break").search(right[: found.start()])
 
 
-def _denied_before(left: str) -> bool:
-    """English: no, denies, without; not across "but I"."""
+def _denied_before(left: str, ends: list[int]) -> bool:
+    """English: no, denies, without; not across "but I", nor across a comma unless a list with "or" goes on."""
     cues = [found.end() for found in _cue("negation_before").finditer(left)]
-    return bool(cues) and not _cue("negation_before_break").search(left[cues[-1] :])
+    if not cues or _cue("negation_before_break").search(left[cues[-1] :]):
+        return False
+    commas = [at for at in ends if at > cues[-1] and not left[:at].endswith("and")]
+    return not commas or bool(_cue("negation_before_list").search(left[cues[-1] :]))
 
 
 def past(flat: Flat, span: Span) -> bool:
@@ -98,7 +103,7 @@ def told(flat: Flat, span: Span) -> bool:
     if _cue("family").search(here) and not _cue("now").search(here):
         return True
     if _cue("story").search(here):
-        return not _cue("now").search(here)
+        return not _cue("present").search(here)
     before = flat.text[max(0, start - 60) : start]
     return bool(_cue("story").search(before) and _cue("retold").search(here) and not _cue("person").search(here))
 
