@@ -41,7 +41,8 @@ def _row(record: QA, respace: bool) -> QA:
 def normal(text: str, respace: bool = True) -> str:
     """Text in NFC without invisible characters, tags, entities or runs of laughter; the words are the same."""
     text = stable(_once, text)
-    return stable(lambda each: _once(spacing.respaced(each)), text) if respace else text
+    spaced = spacing.respaced(text) if respace else text
+    return text if spaced == text else normal(spaced)
 
 
 def _once(text: str) -> str:

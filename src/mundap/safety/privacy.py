@@ -19,13 +19,11 @@ from mundap.safety.privacy_names import names
 _HIDDEN = re.compile("[\u00ad\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufe00-\ufe0f\ufeff\U000e0000-\U000e007f]")
 _SPELLED = re.compile(r"(?:[0-9공영일이삼사오육륙칠팔구](?:[ ,.\-~]|\s?(?:다시|대시|에|의)\s?)?){7,}")
 _SYLLABLES = str.maketrans("공영일이삼사오육륙칠팔구", "001234566789")
-_FORMS = str.maketrans(
-    {
-        **dict.fromkeys("–—‐‑‒−―ㅡ", "-"),
-        **dict.fromkeys("〜∼", "~"),
-        **dict.fromkeys("\u00a0\u3000\u2002\u2003\u2009", " "),
-    }
-)
+# Full-width signs, dashes and spaces as their ASCII forms, one character for one.
+_FORMS = {
+    **{code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)},
+    **str.maketrans("–—‐‑‒−―ㅡ〜∼\u00a0\u3000\u2002\u2003\u2009", "--------~~     "),
+}  # fmt: skip
 # What follows the last digit of a dictated number when 이 is not a 2 but "is": 팔이에요.
 _COPULA = re.compile("이(?:에요|예요|고|라|구요|며|죠|거든|네요|었|십|신|요)")
 _LINE = re.compile(r"(?<![\d-])1\d{3}[- ]?\d{4}(?![\d-])")
@@ -88,16 +86,11 @@ def _plain(text: str) -> tuple[str, Sequence[int]]:
     """A form that is easy to match, and where each of its characters stands in the text."""
     if text.isascii():
         return text, range(len(text))
-    places = [place for place, letter in enumerate(text) if not _HIDDEN.match(letter)]
-    letters = (_half(text[place]) for place in places)
-    return _SPELLED.sub(_read, "".join(letters)), places
-
-
-def _half(letter: str) -> str:
-    """Full-width signs and dashes as their ASCII forms, one character for one."""
-    if "！" <= letter <= "～":
-        return chr(ord(letter) - 0xFEE0)
-    return letter.translate(_FORMS)
+    places: Sequence[int] = range(len(text))
+    if _HIDDEN.search(text):
+        places = [place for place, letter in enumerate(text) if not _HIDDEN.match(letter)]
+        text = _HIDDEN.sub("", text)
+    return _SPELLED.sub(_read, text.translate(_FORMS)), places
 
 
 def _read(found: re.Match[str]) -> str:
