@@ -40,7 +40,7 @@ docs: $(VENV)/.test  ## write the generated parts of the docs again
 
 lock:  ## resolve requirements/*.txt again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml requirements/build.in -o requirements/base.txt
-	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements/base.txt --group test --group check -o requirements/test.txt
+	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements/base.txt --extra collect --extra cluster --group test --group check --group bench pyproject.toml -o requirements/test.txt
 
 bench: $(VENV)/.test  ## measure what the README claims
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done

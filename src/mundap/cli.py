@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mundap.errors import UserError
+from mundap.pipeline import STAGES
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,6 +28,10 @@ Model = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="A recipe whose models and chat settings are used.")]
 Override = Annotated[list[str] | None, typer.Option("-o", help="Override one recipe key: chat.retrieve=lexical.")]
+
+
+RecipePath = Annotated[Path, typer.Argument(help="A recipe file.")]
+_SPAN = ("start", "end", "type")
 
 
 def main() -> None:
@@ -128,9 +133,85 @@ def search(
         )
 
 
+@app.command()
+def mask(
+    text: Annotated[str, typer.Argument(help="A text, a file, or - for standard input.")] = "-",
+    as_json: AsJson = False,
+) -> None:
+    """Replace what identifies a person by typed tokens; hotlines, values, doses and dates stay."""
+    from dataclasses import asdict
+
+    from mundap.safety.privacy import mask as cover
+
+    for row in _rows(text):
+        found = cover(row["text"])
+        spans = [{key: value for key, value in asdict(span).items() if key in _SPAN} for span in found.spans]
+        _print({"text": found.text, "spans": spans} if as_json else found.text)
+
+
+@app.command()
+def run(
+    recipe: RecipePath,
+    first: Annotated[str, typer.Option("--from", help="The first stage to run.")] = "",
+    last: Annotated[str, typer.Option("--to", help="The last stage to run.")] = "",
+    override: Override = None,
+) -> None:
+    """Run the stages of a recipe in order, skipping what is fresh."""
+    _run(recipe, override, first, last)
+
+
+def _stage(name: str, help_text: str) -> None:
+    """One command for a stage of the table in `pipeline`."""
+
+    def command(recipe: RecipePath, override: Override = None) -> None:
+        _run(recipe, override, name, name)
+
+    command.__doc__ = help_text
+    app.command(name=name)(command)
+
+
+for _each in STAGES:
+    _stage(_each.name, _each.help)
+
+
+@app.command()
+def show(
+    folder: Annotated[Path, typer.Argument(help="A stage's folder, e.g. runs/demo/clean.")],
+    samples: Annotated[int, typer.Option(min=0, help="How many rows of each kind.")] = 3,
+    seed: Annotated[int, typer.Option(help="Which rows are drawn.")] = 0,
+) -> None:
+    """Show what a stage kept, dropped and changed."""
+    from mundap.clean.show import show as look
+
+    look(folder, samples, seed)
+
+
+@app.command()
+def trace(
+    record: Annotated[str, typer.Argument(help="A record's id, or the beginning of one.")],
+    runs: Annotated[Path, typer.Option(help="Where the runs lie.")] = Path("runs"),
+) -> None:
+    """Follow a record through the stages of every run, back to the page or file it came from."""
+    from mundap import pipeline
+
+    found = list(pipeline.trace(record, runs))
+    if not found:
+        raise UserError(f"no record {record!r} in {runs}; ids are the `id` of a line in out.jsonl or dropped.jsonl")
+    for line in found:
+        _print(line)
+
+
+@app.command(name="demo-site")
+def demo_site(port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 7870) -> None:
+    """Serve replicas of the question sites on this machine, for recipes/demo.yaml."""
+    from mundap.collect.replica import server
+
+    server.run(port)
+
+
 @app.command(name="list")
 def list_names(
-    kind: Annotated[str, typer.Argument(help="models, retrievers, templates or topics.")],
+    kind: Annotated[str, typer.Argument(help="models, retrievers, sources, steps, templates or topics.")],
     as_json: AsJson = False,
 ) -> None:
     """List what a recipe or a command can name."""
@@ -139,7 +220,7 @@ def list_names(
 
 
 @app.command()
-def check(recipe: Annotated[Path, typer.Argument(help="A recipe file.")], override: Override = None) -> None:
+def check(recipe: RecipePath, override: Override = None) -> None:
     """Find everything that is wrong with a recipe at once."""
     from mundap import config
 
@@ -164,6 +245,16 @@ def _engines(model: str | None, recipe: Path | None, override: list[str] | None)
 
     found = config.read(recipe, override or ()) if recipe else config.parse({}, "-o", override or ())
     return Engines(model, found)
+
+
+def _run(recipe: Path, override: list[str] | None, first: str, last: str) -> None:
+    from mundap import config, pipeline
+
+    found = config.read(recipe, override or ())
+    work = pipeline.work_folder(found)
+    for manifest in pipeline.run(found, work, first, last):
+        dropped = sum(manifest.dropped.values())
+        typer.echo(f"{manifest.stage}: {manifest.kept} kept, {dropped} dropped, {manifest.seconds:.1f} s ({work.root / manifest.stage})")
 
 
 def _rows(text: str, files: bool = True) -> Iterator[dict[str, str]]:

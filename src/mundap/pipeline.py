@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mundap.config import Recipe
 from mundap.errors import UserError, did_you_mean
-from mundap.store import Manifest, Work
+from mundap.store import Manifest, Work, read_jsonl
+
+if TYPE_CHECKING:
+    from mundap.config import Recipe
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,26 @@ def run(recipe: Recipe, work: Work, first: str = "", last: str = "") -> Iterator
 def work_folder(recipe: Recipe, runs: Path = Path("runs")) -> Work:
     """Where a recipe's run lives: `runs/<name>`."""
     return Work(runs / recipe.name)
+
+
+def trace(record: str, runs: Path) -> Iterator[dict[str, Any]]:
+    """Where a record (by its id or the beginning of it) stands in each stage of each run: kept or dropped, and why."""
+    for run_folder in sorted(path for path in runs.glob("*") if path.is_dir()):
+        for stage in STAGES:
+            for name in ("out", "dropped"):
+                file = run_folder / stage.name / f"{name}.jsonl"
+                rows = read_jsonl(file) if file.is_file() else ()
+                yield from (_place(row, file) for row in rows if _id(row).startswith(record))
+
+
+def _id(row: Mapping[str, Any]) -> str:
+    """The id of a kept row, or of the record inside a dropped one."""
+    inner = row.get("record")
+    return str(row.get("id") or (inner.get("id", "") if isinstance(inner, dict) else ""))
+
+
+def _place(row: Mapping[str, Any], file: Path) -> dict[str, Any]:
+    return {"stage": file.parent.name, "run": file.parent.parent.name, "kept": file.stem == "out", **row}
 
 
 def _between(first: str, last: str) -> tuple[Stage, ...]:

@@ -35,7 +35,7 @@ Open = Callable[..., Page]
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     if CHROMIUM is None:
-        pytest.skip("no Chromium: install one or set MUNDAP_CHROMIUM")
+        pytest.fail("no Chromium: install one (Debian: chromium) or set MUNDAP_CHROMIUM")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGS))
         yield browser
