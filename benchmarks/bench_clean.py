@@ -18,13 +18,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-import psutil
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "clean"))
-
-from clean_text import rows
+import psutil  # type: ignore[import-untyped]
 
 from mundap import config
 from mundap.clean import engine, stage
@@ -32,6 +30,9 @@ from mundap.clean.dedup import Dedup
 from mundap.clean.rows import encode, lines, parse
 from mundap.store import Work
 from mundap.types import QA, Drop
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests" / "clean"))
+rows = import_module("clean_text").rows
 
 
 def main() -> None:
@@ -58,14 +59,18 @@ def whole(work: Work, count: int, plain_up_to: int) -> None:
     seconds, memory = measured(lambda: stage.run(recipe, work))
     manifest = work.manifest("clean")
     assert manifest is not None
-    print(f"{count:>9,} rows  stage {count / seconds:>8,.0f} rows/s  {seconds:7.1f} s  peak {memory:6,.0f} MiB  kept {manifest.kept:,}", flush=True)
+    told(f"{count:>9,} rows  stage", count, seconds, memory, f"kept {manifest.kept:,}")
     if count > plain_up_to:
         return
     kept = (work.folder("clean") / "out.jsonl").read_bytes()
     shutil.rmtree(work.root / "clean")
     plain_seconds, plain_memory = measured(lambda: plain(work))
     same = (work.folder("clean") / "out.jsonl").read_bytes() == kept
-    print(f"{'':>15}  plain {count / plain_seconds:>8,.0f} rows/s  {plain_seconds:7.1f} s  peak {plain_memory:6,.0f} MiB  ratio {plain_seconds / seconds:.2f}  same {same}", flush=True)
+    told(f"{'':>15}  plain", count, plain_seconds, plain_memory, f"ratio {plain_seconds / seconds:.2f}  same {same}")
+
+
+def told(what: str, count: int, seconds: float, peak: float, rest: str) -> None:
+    print(f"{what} {count / seconds:>8,.0f} rows/s  {seconds:7.1f} s  peak {peak:6,.0f} MiB  {rest}", flush=True)
 
 
 def plain(work: Work) -> None:
@@ -121,7 +126,8 @@ def against_datasketch(work: Work) -> None:
     texts = sorted({f"{row['question']} {row['answer']}" for row in _raw(work)})
     ours, seconds = timed(lambda: _ours(texts))
     theirs, their_seconds = timed(lambda: _theirs(texts))
-    print(f"{len(texts):,} texts: ours {len(texts) / seconds:,.0f}/s, datasketch {len(texts) / their_seconds:,.0f}/s, {their_seconds / seconds:.1f} times; survivors {ours:,} and {theirs:,}")
+    rates = f"ours {len(texts) / seconds:,.0f}/s, datasketch {len(texts) / their_seconds:,.0f}/s"
+    print(f"{len(texts):,} texts: {rates}, {their_seconds / seconds:.1f} times; survivors {ours:,} and {theirs:,}")
 
 
 def _raw(work: Work) -> Iterator[dict[str, str]]:
@@ -150,7 +156,8 @@ def _theirs(texts: list[str]) -> int:
     from mundap.clean.dedup import _letters
 
     index = MinHashLSH(num_perm=PERMUTATIONS, params=(BANDS, ROWS))
-    union, hashes = Union(len(texts)), []
+    hashes: list[Any] = []
+    union = Union(len(texts))
     for place, text in enumerate(texts):
         plain_text = _letters(text)
         found = MinHash(PERMUTATIONS, seed=42)

@@ -123,9 +123,17 @@ def _damaged(dice: random.Random, question: str) -> str:
     chance = dice.random()
     if chance < 0.01:
         return '"본 게시물은 질문자 본인의 요청으로 삭제되었습니다."'
-    return "#NAME?" if chance < 0.02 else f"{question} 제 번호는 010-{dice.randint(2000, 9999)}-1234예요" if chance < 0.04 else question
+    return (
+        "#NAME?"
+        if chance < 0.02
+        else f"{question} 제 번호는 010-{dice.randint(2000, 9999)}-1234예요"
+        if chance < 0.04
+        else question
+    )
 
 
 def _again(dice: random.Random, question: str, answer: str, other: str, fresh: str) -> tuple[str, str]:
     """An exact copy, a copy with another end, a stock answer, or the same question to another doctor."""
-    return dice.choice(((question, answer), (f"{question} 답변요", answer + " 참고하세요."), (other, answer), (question, fresh)))
+    return dice.choice(
+        ((question, answer), (f"{question} 답변요", answer + " 참고하세요."), (other, answer), (question, fresh))
+    )

@@ -40,7 +40,9 @@ def test_two_nodes_do_what_processes_do(tmp_path: Path) -> None:
     script = tmp_path / "cluster.py"
     script.write_text(RAY)
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_DEDUP_LOGS": "0"}
-    done = subprocess.run([sys.executable, str(script), str(there.root)], env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(
+        [sys.executable, str(script), str(there.root)], env=environment, capture_output=True, text=True, timeout=240
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     manifest = there.manifest("clean")
     assert manifest is not None

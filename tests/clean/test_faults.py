@@ -140,7 +140,9 @@ def test_bom_and_crlf_are_read(data: bytes, tmp_path: Path) -> None:
 
 
 def test_a_truncated_archive_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
-    noise = b"".join(b'{"id": "%d", "question": "%s", "answer": "w"}\n' % (i, os.urandom(40).hex().encode()) for i in range(999))
+    noise = b"".join(
+        b'{"id": "%d", "question": "%s", "answer": "w"}\n' % (i, os.urandom(40).hex().encode()) for i in range(999)
+    )
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(noise)[:-900])
     found = [rows.parse(line, "a.jsonl.gz") for line in rows.lines(tmp_path / "a.jsonl.gz")]
     assert sum(isinstance(row, QA) for row in found) > 900
@@ -164,6 +166,9 @@ def test_malformed_file_goes_through_with_bounded_memory(tmp_path: Path) -> None
     dropped = [json.loads(line) for line in outputs(work)[1].decode().splitlines()]
     quarantined = [row for row in dropped if row["step"] == "read"]
     assert len(quarantined) == len(BAD) + 2
-    assert all(row["record"]["file"] == "collect/out.jsonl" and row["record"]["line"] > 300 and row["reason"] for row in quarantined)
+    assert all(
+        row["record"]["file"] == "collect/out.jsonl" and row["record"]["line"] > 300 and row["reason"]
+        for row in quarantined
+    )
     assert [row["record"]["line"] for row in quarantined] == sorted(row["record"]["line"] for row in quarantined)
     assert any(row["reason"] == "longer than 4 MiB (52 MiB)" for row in quarantined)

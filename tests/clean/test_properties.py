@@ -84,7 +84,12 @@ def test_cleaning_twice_changes_nothing(seed: int) -> None:
 
 
 @QUICK
-@given(st.text(max_size=120), st.text(st.sampled_from("안녕하세요 하이닥상담의감사합니다.<br>&amp;ㅋㅠ0123456789-@[이름1]:\n환자님"), max_size=80))
+@given(
+    st.text(max_size=120),
+    st.text(
+        st.sampled_from("안녕하세요 하이닥상담의감사합니다.<br>&amp;ㅋㅠ0123456789-@[이름1]:\n환자님"), max_size=80
+    ),
+)
 def test_any_text_cleaned_twice_is_cleaned_once(question: str, answer: str) -> None:
     once, _ = through([QA("a", question + " 머리가 아파요", answer + " 물을 많이 드시고 쉬세요.")])
     twice, drops = through(once)
@@ -97,14 +102,18 @@ def test_order_does_not_change_which_rows_survive(seed: int) -> None:
     shuffled = random.Random(seed).sample(records, len(records))
     (kept, drops), (others, other_drops) = through(records), through(shuffled)
     assert {row.id: row for row in kept} == {row.id: row for row in others}
-    assert Counter((row.record["id"], row.reason) for row in drops) == Counter((row.record["id"], row.reason) for row in other_drops)
+    assert Counter((row.record["id"], row.reason) for row in drops) == Counter(
+        (row.record["id"], row.reason) for row in other_drops
+    )
 
 
 def test_no_row_vanishes() -> None:
     records = generated(500, 5)
     kept, drops = through(records)
     assert Counter([row.id for row in kept] + [row.record["id"] for row in drops]) == Counter(row.id for row in records)
-    assert {"question deleted by its asker", "duplicate", "near duplicate", "stock answer"} <= {row.reason for row in drops}
+    assert {"question deleted by its asker", "duplicate", "near duplicate", "stock answer"} <= {
+        row.reason for row in drops
+    }
 
 
 def test_what_is_alike_shares_a_group() -> None:

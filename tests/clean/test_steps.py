@@ -80,8 +80,16 @@ def test_clinical_sentences_stay(text: str) -> None:
         (f"{LONG} 저희 병원에 내원하시면 친절히 상담해 드립니다.", LONG),
         (f"{LONG} 예약문의 02-123-4567.", LONG),
         (f"{LONG} 강남역 7번 출구 앞에 위치하고 있습니다.", LONG),
-        ("Hello, Welcome to iCliniq.com. Take 400 mg twice. Hope this helps. For further information consult a dermatologist online --> https://a.com/b", "Take 400 mg twice."),
-        ("Hi, thanks for your query. Avoid salt. See an orthopaedic surgeon online --> https://x.com and do not stop.", "Avoid salt. See an orthopaedic surgeon and do not stop."),
+        (
+            "Hello, Welcome to iCliniq.com. Take 400 mg twice. Hope this helps. "
+            "For further information consult a dermatologist online --> https://a.com/b",
+            "Take 400 mg twice.",
+        ),
+        (
+            "Hi, thanks for your query. Avoid salt. See a surgeon online --> https://x.com and do not stop.",
+            "Avoid salt. See a surgeon and do not stop.",
+        ),
+        ('"DASH" stands for a diet.', '"DASH" stands for a diet.'),
         ("Rest well. Regards, Dr. John Smith", "Rest well."),
     ],
 )  # fmt: skip
@@ -90,12 +98,23 @@ def test_adverts_and_english_wrappings(text: str, wanted: str) -> None:
 
 
 def test_a_greeting_alone_is_no_answer() -> None:
-    assert reason(boilerplate(), answer="안녕하세요, 하이닥 신경과 상담의 홍길동 입니다. 감사합니다.") == "greeting-only answer"
+    assert (
+        reason(boilerplate(), answer="안녕하세요, 하이닥 신경과 상담의 홍길동 입니다. 감사합니다.")
+        == "greeting-only answer"
+    )
 
 
 @pytest.mark.parametrize("glue", ["\n", " "])
 def test_a_form_becomes_fields_and_a_question(glue: str) -> None:
-    form = glue.join(("- 성별 : 여", "- 혈압 : 120/80", "- 가족력(암, 당뇨 등) : 없음", "- 과거병력 :", "- 상담내용 : 3일째 안 나아요"))
+    form = glue.join(
+        (
+            "- 성별 : 여",
+            "- 혈압 : 120/80",
+            "- 가족력(암, 당뇨 등) : 없음",
+            "- 과거병력 :",
+            "- 상담내용 : 3일째 안 나아요",
+        )
+    )
     found = one(boilerplate(), question=form)
     assert isinstance(found, QA)
     assert found.question == "3일째 안 나아요\n\n환자 정보: 성별 여, 혈압 120/80, 가족력(암, 당뇨 등) 없음"
@@ -166,13 +185,19 @@ def test_tokens_agree_within_a_record() -> None:
         answer="김철수님, 119는 그대로 두고 혈압 120/80은 정상입니다.", fields=(("이름", "김철수 씨"),),
     )  # fmt: skip
     assert isinstance(found, QA)
-    assert (found.title, found.question) == ("[이름1] 씨 문의", "저는 [이름1]이고 [전화1]입니다. [이름2] 씨 소개로 왔어요.")
+    assert (found.title, found.question) == (
+        "[이름1] 씨 문의",
+        "저는 [이름1]이고 [전화1]입니다. [이름2] 씨 소개로 왔어요.",
+    )
     assert found.answer == "[이름1]님, 119는 그대로 두고 혈압 120/80은 정상입니다."
     assert found.fields == (("이름", "[이름1] 씨"),)
     assert found.trail == ("mask",)
 
 
-HOSTILE = ("안녕하세요", "하이닥 ", "답변이", "답변이 도움이 ", "김", "외과 ", "저희 병원 ", "- 성별 : ", "'", " .", "hope this help ", "online -->", "[이름1]", "<b ", "&amp;", "ㅋ", "<!--", "다.")  # fmt: skip
+HOSTILE = (
+    "안녕하세요", "하이닥 ", "답변이", "답변이 도움이 ", "김", "외과 ", "저희 병원 ", "- 성별 : ", "'", " .", "hope this help ", "online -->",
+    "[이름1]", "<b ", "&amp;", "ㅋ", "<!--", "다.",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("unit", HOSTILE)

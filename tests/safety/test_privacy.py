@@ -79,9 +79,8 @@ def test_what_stays(text: str) -> None:
 def test_every_type_has_a_token_and_a_rule() -> None:
     types = {rule.type for rule in privacy_data.rules()} | {"NAME"}
     assert types == set(privacy_data.tokens())
-    assert types == set(
-        "RRN FRN PHONE EMAIL CARD ACCOUNT BRN PASSPORT LICENCE MRN DOB NAME ADDRESS URL ID HOSPITAL".split()
-    )
+    asked = "RRN FRN PHONE EMAIL CARD ACCOUNT BRN PASSPORT LICENCE MRN DOB NAME ADDRESS URL ID HOSPITAL"
+    assert sorted(types) == sorted(asked.split())
 
 
 def test_tokens_are_numbered_across_texts_and_go_on() -> None:
@@ -104,9 +103,12 @@ def test_masked_text_stays_as_it_is(text: str) -> None:
     assert all(one.end <= other.start for one, other in zip(once.spans, once.spans[1:], strict=False))
 
 
-@pytest.mark.parametrize(
-    "unit", ["1", "1-", "가", "가 ", "a", "a.", "a@", "010-", "서울 ", "강남구 ", "김철수 ", "공", "이 ", "@", "http://", "( ", "동 1", "0 1 0 "]
+HOSTILE = (
+    "1", "1-", "가", "가 ", "a", "a.", "a@", "010-", "서울 ", "강남구 ", "김철수 ", "공", "이 ", "@", "http://", "( ", "동 1", "0 1 0 ",
 )  # fmt: skip
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_takes_no_time(unit: str) -> None:
     text = unit * (20_000 // len(unit))
     began = time.perf_counter()

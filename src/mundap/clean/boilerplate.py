@@ -56,10 +56,10 @@ def _polite(text: str) -> str:
 
 def _heads(text: str, keys: tuple[str, ...]) -> str:
     """Without any number of heads at the start."""
-    text = text.lstrip(" \n.,!?~\"'”’")
+    text = text.lstrip()
     for key in keys:
         while (found := pattern("boilerplate", key).match(text)) and found.end():
-            text = text[found.end() :].lstrip(" \n.,!~\"'”’")
+            text = text[found.end() :].lstrip(" \n.,!~”’")
     return text
 
 

@@ -1,7 +1,7 @@
 """`dedup`: exact and near duplicates and stock answers go; what is alike shares a group, so that splits cannot leak.
 
 Questions and answers are clustered apart, by MinHash on character 5-grams of their letters and digits. A row whose
-question and answer are both alike an earlier row's is a duplicate; the same answer
+question and answer are both alike an earlier row's, with the same numbers, is a duplicate; the same answer
 under another question is a doctor's stock answer. Of each set the longest row stays (then by digest), whatever the order of input.
 """
 
@@ -26,12 +26,13 @@ from mundap.types import QA, Drop
 Sketches = NDArray[np.void]
 Labels = NDArray[np.int64]
 SKETCH = np.dtype([
-    ("question", "<u8"), ("answer", "<u8"), ("row", "<u8"), ("group", "<u8"), ("size", "<u4"),
+    ("question", "<u8"), ("answer", "<u8"), ("row", "<u8"), ("group", "<u8"), ("facts", "<u8"), ("size", "<u4"),
     ("questions", "<u2", clusters.PERMUTATIONS), ("answers", "<u2", clusters.PERMUTATIONS),
 ])  # fmt: skip
 REASONS = ("", "duplicate", "near duplicate", "stock answer")
 _GRAM, _SEED, _BATCH = 5, 42, 512
 _SIGNS = re.compile(r"[\W_]+")
+_FACT = re.compile(r"\d+(?:[.,/:]\d+)*|(?<![A-Za-z\'’])[A-Za-z](?![A-Za-z\'’])|(?<![A-Za-z])[IVX]{2,4}(?![A-Za-z])")
 _HEX = re.compile(r"[0-9a-f]{16}")
 
 
@@ -68,7 +69,7 @@ class Dedup:
             # A missing question is like no other.
             question = _number(questions[place]) if questions[place] else answer ^ 0x5555555555555555
             size = min(len(row.question) + len(row.answer), 0xFFFFFFFF)
-            found[place] = (question, answer, _number(encode(row)), _group(row.group), size, 0, 0)
+            found[place] = (question, answer, _number(encode(row)), _group(row.group), _facts(row), size, 0, 0)
         found["questions"], found["answers"] = _signatures(questions), _signatures(answers)
         return found
 
@@ -107,7 +108,7 @@ def reasons(sketches: Sketches, questions: Labels, answers: Labels, stock: int) 
     order = np.lexsort((sketches["row"], -sketches["size"].astype(np.int64)))
     why = np.zeros(len(sketches), np.int8)
     exact = ~_firsts(sketches["question"][order], sketches["answer"][order])
-    near = ~_firsts(questions[order], answers[order])
+    near = ~_firsts(questions[order], answers[order], sketches["facts"][order])
     why[order[near]] = REASONS.index("near duplicate")
     why[order[exact]] = REASONS.index("duplicate")
     left = order[why[order] == 0]
@@ -116,11 +117,11 @@ def reasons(sketches: Sketches, questions: Labels, answers: Labels, stock: int) 
     return why
 
 
-def _firsts(one: NDArray[Any], other: NDArray[Any]) -> NDArray[np.bool_]:
-    """Whether each pair appears for the first time."""
-    order = np.lexsort((other, one))
-    first = np.ones(len(one), np.bool_)
-    first[order[1:]] = (np.diff(one[order]) != 0) | (np.diff(other[order]) != 0)
+def _firsts(*columns: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether each combination appears for the first time."""
+    order = np.lexsort(columns)
+    first = np.ones(len(order), np.bool_)
+    first[order[1:]] = np.logical_or.reduce([np.diff(column[order]) != 0 for column in columns])
     return first
 
 
@@ -172,6 +173,12 @@ def _letters(text: str) -> str:
 def _number(value: str | bytes) -> int:
     data = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     return int.from_bytes(blake2b(data, digest_size=8).digest(), "little")
+
+
+def _facts(row: QA) -> int:
+    """What must be equal in near duplicates: numbers, and letters that stand alone (type 2 and type B are others)."""
+    found = sorted(_FACT.findall(f"{row.question} {row.answer}"))
+    return _number(" ".join(found).upper())
 
 
 def _group(name: str) -> int:

@@ -27,6 +27,12 @@ def pattern(name: str, key: str) -> re.Pattern[str]:
     return re.compile("|".join(f"(?:{_expanded(name, row)})" for row in rows), re.IGNORECASE)
 
 
+@cache
+def patterns(name: str, key: str) -> tuple[re.Pattern[str], ...]:
+    """The patterns under `key`, each by itself."""
+    return tuple(re.compile(_expanded(name, row), re.IGNORECASE) for row in table(name)[key])
+
+
 def _expanded(name: str, text: str) -> str:
     """Words may use words above them."""
     words: Mapping[str, str] = table(name).get("words", {})

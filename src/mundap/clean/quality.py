@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from mundap.clean.patterns import pattern
+from mundap.clean.patterns import pattern, patterns
 from mundap.clean.rowstep import RowStep
 from mundap.types import QA
 
@@ -74,8 +74,8 @@ def quality(
 
 
 def _sold(record: QA) -> int:
-    """How many different selling phrases the answer has."""
-    return len({found.group() for found in pattern("quality", "promotion").finditer(record.answer)})
+    """How many kinds of selling phrases the answer has."""
+    return sum(kind.search(record.answer) is not None for kind in patterns("quality", "promotion"))
 
 
 def _is_stale(record: QA) -> bool:

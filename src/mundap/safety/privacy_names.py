@@ -172,7 +172,9 @@ def _is_whole(word: str, surname: str, level: str) -> bool:
         return False
     common = "common_" if level == _STRICT else ""
     parts = given[0] in words(f"{common}first") and given[1] in words(f"{common}second")
-    return (parts or (level != _STRICT and given in words("given"))) and not (word[:2] in words("nouns") and word[2] in _AFTER_NOUN[level])
+    return (parts or (level != _STRICT and given in words("given"))) and not (
+        word[:2] in words("nouns") and word[2] in _AFTER_NOUN[level]
+    )
 
 
 @cache
