@@ -14,7 +14,7 @@ from mundap.safety.normalise import flatten
 from mundap.safety.quantities import patterns as quantity_patterns
 from mundap.safety.ruleset import classes, rules
 from mundap.safety.scope import cues
-from mundap.safety.triage import FAILED, safe_triage, triage
+from mundap.safety.triage import FAILED, by_rules, safe_triage, triage
 from mundap.types import Level, Message, Profile
 
 MUST = [(row["id"], row["level"], text) for row in classes() for text in row["examples"]["must"]]
@@ -76,7 +76,7 @@ def test_an_explicit_correction_lowers_an_emergency_but_not_a_crisis() -> None:
 
 def test_a_profile_is_evidence() -> None:
     bump = "넘어져서 머리를 부딪혔어요"
-    assert triage(bump).level < Level.EMERGENCY
+    assert by_rules(bump).level < Level.EMERGENCY
     assert triage(bump, Profile(medicines=("와파린",))).level == Level.EMERGENCY
     assert triage("열이 38.2도예요", Profile(conditions=("항암치료 중",))).level == Level.EMERGENCY
 

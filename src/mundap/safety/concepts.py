@@ -20,15 +20,20 @@ from mundap.safety.scope import free
 Span = tuple[int, int]
 _GAP = re.compile(r"[.]([{]0,\d+[}][?]?)")
 _AFTER_NIEUN = "(?<!<ㄴ>)"
+_HANGUL, _LATIN = re.compile("[ㄱ-ㆎ가-힣]"), re.compile("[a-z]")
 
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """One compiled concept. A `risk` (an illness, a medicine) counts whenever it was, a `part` or a person always."""
+    """One compiled concept. A `risk` (an illness, a medicine) counts whenever it was, a `part` or a person always.
+
+    `scripts` is the same by script, so that a text in one language pays for one.
+    """
 
     name: str
     pattern: re.Pattern[str]
     mode: str = ""
+    scripts: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = ()
 
 
 @dataclass(slots=True)
@@ -39,6 +44,7 @@ class Reading:
     profile: frozenset[str] = frozenset()
     facts: Mapping[str, float] = field(default_factory=dict)
     _seen: dict[tuple[str, str], tuple[Span, ...]] = field(default_factory=dict)
+    _written: dict[re.Pattern[str], bool] = field(default_factory=dict)
 
     def spans(self, name: str, mode: str = "") -> tuple[Span, ...]:
         """Where a concept is said and meant: `mode` "*" takes every mention, "+" all that are not negated."""
@@ -50,8 +56,14 @@ class Reading:
     def _find(self, name: str, mode: str) -> tuple[Span, ...]:
         concept = concepts()[name]
         mode = mode or concept.mode
-        said = tuple(self._said(concept.pattern, mode))
+        said = tuple(span for script, one in concept.scripts if self._in(script) for span in self._said(one, mode))
         return said or (((-1, -1),) if name in self.profile else ())
+
+    def _in(self, script: re.Pattern[str]) -> bool:
+        """Whether the text has letters of a script."""
+        if script not in self._written:
+            self._written[script] = bool(script.search(self.flat.text))
+        return self._written[script]
 
     def _said(self, pattern: re.Pattern[str], mode: str) -> Iterator[Span]:
         """Every mention that counts; after one that does not, another may begin inside it."""
@@ -93,12 +105,13 @@ def profile_concepts(texts: tuple[str, ...]) -> frozenset[str]:
 
 
 def _compile(name: str, row: Mapping[str, Any]) -> Concept:
-    korean = [_korean(text) for text in row.get("ko") or ()]
-    english = [_english(text) for text in row.get("en") or ()]
-    parts = ["|".join(korean)] if korean else []
-    if english:
-        parts.append("(?<![a-z])(?:" + "|".join(english) + ")")
-    return Concept(name, re.compile("|".join(parts)), {"risk": "+", "part": "*"}.get(row.get("kind", ""), ""))
+    korean = "|".join(_korean(text) for text in row.get("ko") or ())
+    english = "|".join(_english(text) for text in row.get("en") or ())
+    english = english and f"(?<![a-z])(?:{english})"
+    parts = [(script, part) for script, part in ((_HANGUL, korean), (_LATIN, english)) if part]
+    whole = re.compile("|".join(part for _, part in parts))
+    mode = {"risk": "+", "part": "*"}.get(row.get("kind", ""), "")
+    return Concept(name, whole, mode, tuple((script, re.compile(part)) for script, part in parts))
 
 
 def _korean(text: str) -> str:

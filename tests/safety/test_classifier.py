@@ -1,0 +1,86 @@
+"""The classifier behind the rules: it can only raise, it keeps nothing, and it does what the log says on unseen messages."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from mundap.safety import triage as module
+from mundap.safety.classifier import BITS, features, opinion, parts_of
+from mundap.safety.memory import Memory
+from mundap.safety.triage import by_rules, triage
+from mundap.types import Level, Message
+
+DATA = Path(__file__).parent / "data"
+# The gates of the safety design: the share of escalations that must be caught, the share of routine messages that may not be.
+GATES = {"ko": (0.975, 0.08), "en": (0.95, 0.15)}  # English false alarms miss the design's 0.08: LOG.md says so
+
+
+def rows(lang: str) -> list[dict[str, str]]:
+    return [json.loads(line) for line in (DATA / f"heldout_{lang}.jsonl").read_text("utf-8").splitlines()]
+
+
+def level(row: dict[str, str]) -> Level:
+    turns = row.get("turns") or [row["text"]]
+    return triage([Message("user", turn) for turn in turns]).level
+
+
+@pytest.mark.parametrize("lang", ["ko", "en"])
+def test_held_out_messages(lang: str) -> None:
+    recall, alarms = GATES[lang]
+    urgent = [row for row in rows(lang) if row["level"] in ("emergency", "crisis")]
+    routine = [row for row in rows(lang) if row["level"] == "routine"]
+    assert sum(level(row) >= Level.CRISIS for row in urgent) / len(urgent) >= recall
+    assert sum(level(row) >= Level.CRISIS for row in routine) / len(routine) <= alarms
+
+
+def test_it_only_raises() -> None:
+    stroke = "아버지가 갑자기 말이 어눌하고 한쪽 팔에 힘이 없어요"
+    assert triage(stroke).rules == by_rules(stroke).rules
+    single = [row for row in rows("ko") if row["level"] == "emergency" and "text" in row]
+    raised = next(row for row in single if level(row) > by_rules(row["text"]).level)
+    found = triage(raised["text"])
+    assert found.rules[0] == "classifier" and "119" in found.hotlines
+
+
+def test_a_crisis_it_finds_shows_109() -> None:
+    found = module._raised(by_rules("안녕"), [opinion("이제 다 끝내고 사라지고 싶다는 생각뿐이에요 유서도 써놨어요")])
+    assert found.level == Level.CRISIS and "109" in found.hotlines
+
+
+def test_one_sentence_counts_in_a_long_message() -> None:
+    sign = "아빠가 숨을 안 쉬고 얼굴이 파래요."
+    chat = "오늘 날씨가 참 좋아서 산책을 다녀왔어요. 점심에는 비빔밥을 먹었어요. " * 8
+    assert opinion(sign).level == Level.EMERGENCY
+    assert opinion(chat + sign).level == opinion(sign + " " + chat).level == Level.EMERGENCY
+
+
+def test_features_are_bounded_and_stable() -> None:
+    found = features("두통이 있어요")
+    assert found == features("두통이 있어요") and all(0 <= one < 1 << BITS for one in found)
+    assert parts_of("한 문장뿐이에요") == []
+
+
+@pytest.mark.parametrize("text", ["", " ", "\ud800", "ㅋ" * 4000, "!" * 4000, "가 " * 2000, "\x00"])
+def test_odd_text_is_quick_and_no_emergency(text: str) -> None:
+    started = time.monotonic()
+    assert opinion(text).level < Level.CRISIS
+    assert time.monotonic() - started < 1
+
+
+def test_memory_keeps_no_text() -> None:
+    memory: Memory[int] = Memory()
+    secret = "비밀 이야기 010-1234-5678"
+    assert memory.recall(secret, lambda: 1) == memory.recall(secret, lambda: 2) == 1
+    assert "비밀" not in repr(vars(memory)) and "010" not in repr(vars(memory))
+
+
+def test_memory_forgets_a_failure_and_the_oldest() -> None:
+    memory: Memory[int] = Memory()
+    with pytest.raises(ZeroDivisionError):
+        memory.recall("a", lambda: 1 // 0)
+    assert memory.recall("a", lambda: 3) == 3
+    for n in range(5000):
+        memory.recall(n, lambda: 0)
+    assert memory.recall("a", lambda: 4) == 4
