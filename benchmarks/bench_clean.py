@@ -4,7 +4,7 @@
     python benchmarks/bench_clean.py --dedup [rows …]
 
 The plain loop is what one would write without this stage: read a line, take it through the same row steps, write it,
-then the same dedup, in one process. Peak memory is that of all processes, sampled twenty times a second, without the
+then the same dedup, in one process. Peak memory is that of all processes, sampled twice a second, without the
 pages that they share.
 """
 
@@ -98,7 +98,7 @@ def measured(work: Callable[[], object]) -> tuple[float, float]:
     done, peak = threading.Event(), [0.0]
 
     def watch() -> None:
-        while not done.wait(0.05):
+        while not done.wait(0.5):
             peak[0] = max(peak[0], memory())
 
     watcher = threading.Thread(target=watch)

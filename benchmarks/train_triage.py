@@ -28,7 +28,15 @@ DATA = sorted((ROOT / "tests/safety/data").glob("dev_*.jsonl"))
 MODEL = ROOT / "src/mundap/safety/classifier.npz"
 STRENGTH, FOLDS, SEED = 30.0, 5, 20261122
 # Topics whose everyday names can be emergencies.
-NOT_EVERYDAY = {"chest_pain", "shortness_of_breath", "palpitations", "blood_in_stool", "blood_sugar_test", "depression", "alcohol_use"}
+NOT_EVERYDAY = {
+    "chest_pain",
+    "shortness_of_breath",
+    "palpitations",
+    "blood_in_stool",
+    "blood_sugar_test",
+    "depression",
+    "alcohol_use",
+}
 NAMES = [level.word for level in LEVELS]
 
 
@@ -51,7 +59,9 @@ def examples() -> Iterator[tuple[str, int, float]]:
     for file in rule_files():
         for row in file.get("classes") or file.get("rules") or ():
             for kind, level in (("must", row["level"]), ("must_not", "routine")):
-                yield from ((_text(each), NAMES.index(level), 3.0) for each in (row.get("examples") or {}).get(kind) or ())
+                yield from (
+                    (_text(each), NAMES.index(level), 3.0) for each in (row.get("examples") or {}).get(kind) or ()
+                )
 
 
 def everyday() -> Iterator[tuple[str, int, float]]:

@@ -38,7 +38,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def test_rows_in_are_rows_out_and_drops(ran: Path) -> None:
-    collected, cleaned = (json.loads((ran / f"runs/demo/{name}/manifest.json").read_text()) for name in ("collect", "clean"))
+    collected, cleaned = (
+        json.loads((ran / f"runs/demo/{name}/manifest.json").read_text()) for name in ("collect", "clean")
+    )
     assert collected["kept"] >= 300
     assert cleaned["kept"] + sum(cleaned["dropped"].values()) == collected["kept"]
     assert len((ran / "runs/demo/clean/out.jsonl").read_text("utf-8").splitlines()) == cleaned["kept"]

@@ -254,7 +254,9 @@ def _run(recipe: Path, override: list[str] | None, first: str, last: str) -> Non
     work = pipeline.work_folder(found)
     for manifest in pipeline.run(found, work, first, last):
         dropped = sum(manifest.dropped.values())
-        typer.echo(f"{manifest.stage}: {manifest.kept} kept, {dropped} dropped, {manifest.seconds:.1f} s ({work.root / manifest.stage})")
+        typer.echo(
+            f"{manifest.stage}: {manifest.kept} kept, {dropped} dropped, {manifest.seconds:.1f} s ({work.root / manifest.stage})"
+        )
 
 
 def _rows(text: str, files: bool = True) -> Iterator[dict[str, str]]:

@@ -3,13 +3,13 @@
 import re
 
 import pytest
-from mundap.safety.hotlines import numbers
 
 from mundap.chat import cues
 from mundap.chat.compose import LONGEST, SHORTEST, Composed, compose
 from mundap.chat.profile import person
 from mundap.chat.question import Question
 from mundap.knowledge import load
+from mundap.safety.hotlines import numbers
 from mundap.types import Lang, Level, Profile
 
 TEXTS: dict[Lang, dict[str, str]] = {

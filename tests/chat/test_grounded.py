@@ -6,7 +6,10 @@ from mundap.models.scripted import Scripted
 from mundap.types import Profile, Reply
 
 Ask = Callable[..., Reply]
-GOOD = "두통은 대부분 근육 긴장이나 편두통처럼 뇌 자체에 이상이 없는 두통입니다. [1] 조용하고 어두운 곳에서 쉬고 물을 천천히 마셔 보세요. [1]"
+GOOD = (
+    "두통은 대부분 근육 긴장이나 편두통처럼 뇌 자체에 이상이 없는 두통입니다. [1] "
+    "조용하고 어두운 곳에서 쉬고 물을 천천히 마셔 보세요. [1]"
+)
 
 
 def test_supported_sentences_are_shown_with_their_source_and_when_to_go(ask: Ask) -> None:

@@ -44,6 +44,7 @@ class Reading:
     profile: frozenset[str] = frozenset()
     facts: Mapping[str, float] = field(default_factory=dict)
     _seen: dict[tuple[str, str], tuple[Span, ...]] = field(default_factory=dict)
+    _valued: dict[str, tuple[tuple[Span, float], ...]] = field(default_factory=dict)
     _written: dict[re.Pattern[str], bool] = field(default_factory=dict)
 
     def spans(self, name: str, mode: str = "") -> tuple[Span, ...]:
@@ -77,9 +78,16 @@ class Reading:
 
     def values(self, name: str) -> tuple[tuple[Span, float], ...]:
         """The values of a quantity that are meant."""
-        found = ((one.start, one.end, one.value) for one in amounts(name, self.flat.text))
-        said = [((start, end), value) for start, end, value in found if free(self.flat, (start, end), "=")]
-        return (*said, ((-1, -1), self.facts[name])) if name in self.facts else tuple(said)
+        if name not in self._valued:
+            self._valued[name] = tuple(self._values(name))
+        return self._valued[name]
+
+    def _values(self, name: str) -> Iterator[tuple[Span, float]]:
+        for one in amounts(name, self.flat.text):
+            if free(self.flat, (one.start, one.end), "="):
+                yield (one.start, one.end), one.value
+        if name in self.facts:
+            yield (-1, -1), self.facts[name]
 
 
 @cache

@@ -10,10 +10,11 @@ import logging
 import re
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import lru_cache
 
 from mundap.safety.classifier import ESCALATES, PART_ESCALATES, Opinion, opinion
-from mundap.safety.concepts import Reading, profile_concepts
+from mundap.safety.concepts import Reading, concepts, profile_concepts
 from mundap.safety.memory import Memory
 from mundap.safety.normalise import LIMIT, flatten
 from mundap.safety.ruleset import Rule, rules
@@ -24,6 +25,7 @@ TOGETHER = 5
 LONG, SENTENCES = 160, 3
 REMEMBERED = 200
 _END = re.compile(r"[.!?\n]+(?!\d)")
+_LOADING = threading.Lock()
 _LOG = logging.getLogger(__name__)
 _NOTHING = Profile()
 # Whom to call when only the classifier raised the level; 109 stands beside 119 when self-harm is at all likely.
@@ -53,6 +55,7 @@ def by_rules(messages: Sequence[Message] | str, profile: Profile | None = None) 
 
 def safe_triage(messages: Sequence[Message] | str, profile: Profile | None = None, timeout: float = 2.0) -> Urgency:
     """`triage`, or the fail-safe emergency block when it breaks or takes longer than `timeout` seconds."""
+    prepare()  # loading takes its time once and is not part of anybody's two seconds
     result: list[Urgency] = []
     thread = threading.Thread(target=_run, args=(result, messages, profile), daemon=True, name="triage")
     thread.start()
@@ -61,6 +64,14 @@ def safe_triage(messages: Sequence[Message] | str, profile: Profile | None = Non
         return result[0]
     _LOG.error("triage failed: %s", "no result in time" if thread.is_alive() else "it raised")
     return FAILED
+
+
+def prepare() -> None:
+    """Load the rules and the classifier, once. What is wrong with them shows in the triage that follows."""
+    with _LOADING, suppress(Exception):
+        rules()
+        concepts()
+        opinion("열이 나요")
 
 
 def _run(result: list[Urgency], messages: Sequence[Message] | str, profile: Profile | None) -> None:
@@ -131,7 +142,10 @@ def _raised(ruled: Urgency, opinions: Sequence[Opinion]) -> Urgency:
     worst = max(opinions, key=lambda one: one.level, default=None)
     if worst is None or worst.level <= ruled.level:
         return ruled
-    numbers = (*_NUMBERS[worst.level], *(("109",) if worst.level == Level.EMERGENCY and worst.crisis > _MENTION else ()))
+    numbers = (
+        *_NUMBERS[worst.level],
+        *(("109",) if worst.level == Level.EMERGENCY and worst.crisis > _MENTION else ()),
+    )
     return Urgency(worst.level, ("classifier", *ruled.rules), tuple(dict.fromkeys((*numbers, *ruled.hotlines))))
 
 
