@@ -1,9 +1,11 @@
 """What a model writes is shown only as far as its sources carry it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 
+from mundap.chat.engine import Engine
 from mundap.models.scripted import Scripted
-from mundap.types import Profile, Reply
+from mundap.retrieve.lexical import Lexical
+from mundap.types import Message, Options, Profile, Reply
 
 Ask = Callable[..., Reply]
 GOOD = (
@@ -81,3 +83,18 @@ def test_a_model_that_dies_after_a_sentence_ends_with_safety_and_an_error(ask: A
 def test_the_profile_lines_are_not_left_to_the_model(ask: Ask) -> None:
     reply = ask("두통이 있어요", model=Scripted([GOOD]), profile=Profile(pregnant_weeks=30))
     assert "임신 30주라고 하셔서" in reply.text
+
+
+def test_sampling_reaches_the_model(retriever: Lexical) -> None:
+    class Noting(Scripted):
+        def generate(self, messages: Sequence[Message], options: Options) -> Iterator[str]:
+            self.options = options
+            return super().generate(messages, options)
+
+    model = Noting([GOOD])
+    list(
+        Engine(retriever, model=model).reply(
+            [Message("user", "두통이 있어요")], sampling={"temperature": 0.7, "seed": 3}
+        )
+    )
+    assert (model.options.temperature, model.options.seed) == (0.7, 3)

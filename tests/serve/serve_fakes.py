@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -43,9 +43,14 @@ class FakeEngine:
         self.made = 0
 
     def reply(
-        self, history: Sequence[Message], profile: Profile | None = None, lang: Lang | None = None
+        self,
+        history: Sequence[Message],
+        profile: Profile | None = None,
+        lang: Lang | None = None,
+        sampling: Mapping[str, float] | None = None,
     ) -> Iterator[str | Reply]:
         self.asked.append((tuple(history), profile, lang))
+        self.sampling = dict(sampling or {})
         try:
             yield from self._sentences(history, profile, lang or "ko")
         finally:

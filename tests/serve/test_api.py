@@ -373,3 +373,12 @@ def test_more_than_the_server_takes_is_refused_at_once_and_places_come_back(smal
     while (again := post(small, {"messages": QUESTION}, headers=key)).status_code != 200 and time.monotonic() < ends:
         time.sleep(0.05)
     assert again.status_code == 200
+
+
+def test_sampling_reaches_the_engine_and_what_is_not_possible_is_refused(live: Live, engines: FakeEngines) -> None:
+    messages = [{"role": "user", "content": "두통이 있어요"}]
+    body = {"model": "quick", "messages": messages, "temperature": 0.7, "seed": 3, "repetition_penalty": 1.2}
+    assert httpx.post(f"{live.url}/v1/chat/completions", json=body, timeout=20).status_code == 200
+    assert engines.get("quick").sampling == {"temperature": 0.7, "seed": 3, "repeat_penalty": 1.2}
+    refused = httpx.post(f"{live.url}/v1/chat/completions", json=body | {"presence_penalty": 1.0}, timeout=20)
+    assert refused.status_code == 400 and "presence_penalty" in refused.text

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from mundap.chat import compose, cues, grounded
 from mundap.chat.phrases import say
@@ -49,18 +50,24 @@ class Engine:
         return "compose" if self.model is None else self.model.name
 
     def reply(
-        self, history: Sequence[Message], profile: Profile | None = None, lang: Lang | None = None
+        self,
+        history: Sequence[Message],
+        profile: Profile | None = None,
+        lang: Lang | None = None,
+        sampling: Mapping[str, Any] | None = None,
     ) -> Iterator[Event]:
         """Answer the last message: pieces of text to append, then the finished `Reply` holding all of them.
 
-        `lang` is used when the message itself does not show its language. Never raises for what a person wrote.
+        `lang` is used when the message itself does not show its language; `sampling` replaces fields of the engine's
+        `Options` for a model. Never raises for what a person wrote.
         """
+        options = replace(self.options, **(sampling or {}))
         started = time.monotonic()
         history = [Message(line.role, clean(line.content)) for line in history]
         said = [line.content for line in history if line.role == "user"]
         spoken = cues.language(said[-1] if said else "", lang or "ko")
         shown: list[str] = []
-        for event in self._turn(history, said, profile, spoken):
+        for event in self._turn(history, said, profile, spoken, options):
             if isinstance(event, Reply):
                 yield _finished(event, shown, said, spoken, started)
                 return
@@ -68,28 +75,28 @@ class Engine:
             yield event
 
     def _turn(
-        self, history: Sequence[Message], said: Sequence[str], profile: Profile | None, lang: Lang
+        self, history: Sequence[Message], said: Sequence[str], profile: Profile | None, lang: Lang, options: Options
     ) -> Iterator[Event]:
         urgency = triage.safe_triage(history, profile)
         if urgency.stop:  # 119 or 109 first; the model is never asked
             yield from _fixed(replies.redirect(urgency, lang), urgency, model="fixed")
             return
         try:
-            yield from self._answer(history, said, profile, lang, urgency)
+            question = self.question(history, said, profile, lang, urgency)
+            yield from self._answer(history, question, urgency, options)
         except Exception as error:  # a person must never be left with nothing
             _LOG.error("turn failed: %s at %s", type(error).__name__, _place(error))
             yield from _fixed(say("failed", lang), urgency, finish="error")
 
     def _answer(
-        self, history: Sequence[Message], said: Sequence[str], profile: Profile | None, lang: Lang, urgency: Urgency
+        self, history: Sequence[Message], question: Question | str, urgency: Urgency, options: Options
     ) -> Iterator[Event]:
-        question = self.question(history, said, profile, lang, urgency)
         if isinstance(question, str):
             yield from _fixed(question, urgency)
             return
         why = ""
         if self.model is not None:
-            why = yield from self._written(self.model, history, question, urgency)
+            why = yield from _written(self.model, options, history, question, urgency)
             if not why:
                 return
         yield from _composed(question, urgency, why)
@@ -132,17 +139,18 @@ class Engine:
         name = load.departments()[department or "family_medicine"][lang]
         return "\n\n".join([*_urgent(urgency, lang), say("no_evidence", lang, departments=name)])
 
-    def _written(
-        self, model: Model, history: Sequence[Message], question: Question, urgency: Urgency
-    ) -> Generator[Event, None, str]:
-        """The model's answer as far as its sources carry it. Returns why there is none, or an empty string."""
-        if question.lang not in model.languages:
-            return say("why.language", question.lang, model=model.name)
-        try:
-            return (yield from grounded.write(model, self.options, history, question, urgency))
-        except ModelError as error:
-            _LOG.error("model failed: %s", type(error).__name__)
-            return say("why.failed", question.lang, model=model.name)
+
+def _written(
+    model: Model, options: Options, history: Sequence[Message], question: Question, urgency: Urgency
+) -> Generator[Event, None, str]:
+    """The model's answer as far as its sources carry it. Returns why there is none, or an empty string."""
+    if question.lang not in model.languages:
+        return say("why.language", question.lang, model=model.name)
+    try:
+        return (yield from grounded.write(model, options, history, question, urgency))
+    except ModelError as error:
+        _LOG.error("model failed: %s", type(error).__name__)
+        return say("why.failed", question.lang, model=model.name)
 
 
 def clean(text: str) -> str:

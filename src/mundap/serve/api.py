@@ -74,7 +74,9 @@ def routes(engines: Engines, desk: Desk) -> APIRouter:
         """An answer, whole or as a stream of server-sent events."""
         name = _known(engines, body.model or engines.names()[0])
         profile = body.mundap.profile.profile() if body.mundap.profile else None
-        turn = Turn(name, tuple(message.message() for message in body.messages), profile, body.mundap.lang)
+        turn = Turn(
+            name, tuple(message.message() for message in body.messages), profile, body.mundap.lang, body.sampling
+        )
         answer = _Answer(name, Cut(body.limit, body.stop or ()))
         try:
             pieces = desk.ask(turn)

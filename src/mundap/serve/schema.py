@@ -88,7 +88,7 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """A chat completion request. Sampling fields are checked and accepted; `max_tokens` and `stop` are kept to."""
+    """A chat completion request. Sampling fields reach the model, if one writes; what cannot be done is refused, not ignored."""
 
     model: str | None = None
     messages: list[MessageIn] = Field(min_length=1)
@@ -96,6 +96,12 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(None, ge=0, le=2, allow_inf_nan=False)
     top_p: float | None = Field(None, ge=0, le=1, allow_inf_nan=False)
+    seed: int | None = None
+    repetition_penalty: float | None = Field(None, ge=1, le=2, allow_inf_nan=False)
+    presence_penalty: float | None = None
+    frequency_penalty: float | None = None
+    logit_bias: dict[str, float] | None = None
+    logprobs: bool | None = None
     max_tokens: int | None = Field(None, ge=1)
     max_completion_tokens: int | None = Field(None, ge=1)
     stop: str | list[str] | None = None
@@ -127,12 +133,26 @@ class ChatRequest(BaseModel):
             raise ValueError("n: only 1 is possible")
         if self.tools:
             raise ValueError("tools: not possible here")
+        for name in ("presence_penalty", "frequency_penalty", "logit_bias", "logprobs"):
+            if getattr(self, name):
+                raise ValueError(f"{name}: not possible here; leave it out")
         spoken = [message for message in self.messages if message.role in ("user", "assistant")]
         if sum(message.role == "user" for message in spoken) > TURNS or len(spoken) > 2 * TURNS:
             raise ValueError(f"history_too_long: a conversation may have up to {TURNS} turns")
         if self.messages[-1].role != "user" or not self.messages[-1].text.strip():
             raise ValueError("messages: the last one must be the user's, and not empty")
         return self
+
+    @property
+    def sampling(self) -> tuple[tuple[str, float], ...]:
+        """The sampling fields that were given, by the names of `mundap.types.Options`."""
+        given = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "seed": self.seed,
+            "repeat_penalty": self.repetition_penalty,
+        }
+        return tuple((name, value) for name, value in given.items() if value is not None)
 
     @property
     def limit(self) -> int | None:

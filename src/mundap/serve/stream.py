@@ -46,6 +46,7 @@ class Turn:
     history: tuple[Message, ...]
     profile: Profile | None = None
     lang: Lang | None = None
+    sampling: tuple[tuple[str, float], ...] = ()
 
 
 class Desk:
@@ -131,7 +132,9 @@ class _Work:
 
     def _iterate(self) -> None:
         turn = self._turn
-        pieces = self._engines.get(turn.model).reply(turn.history, profile=turn.profile, lang=turn.lang)
+        pieces = self._engines.get(turn.model).reply(
+            turn.history, profile=turn.profile, lang=turn.lang, sampling=dict(turn.sampling)
+        )
         try:
             for piece in pieces:
                 if self._stopped.is_set():
