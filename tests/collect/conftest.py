@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-
 from mundap import config
 from mundap.collect.replica.server import Replica
 from mundap.config import Recipe

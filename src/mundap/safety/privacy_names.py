@@ -15,7 +15,7 @@ from mundap.safety.privacy_data import expanded, words
 Found = tuple[int, int, str]
 _RUN = re.compile(r"[가-힣]+")
 _PARTICLES = (
-    "이라고|라고|이라는|라는|이란|입니다|입니다만|이구요|이고요|이고|이며|이에요|예요|이예요|이요|인데요|인데|이랑|하고|한테서|한테|에게서|에게|께서는|께서|께|"
+    "이시고|이시며|이신데요|이신|이셔서|이시라|이십니다|이라고|라고|이라는|라는|이란|입니다|입니다만|이구요|이고요|이고|이며|이에요|예요|이예요|이요|인데요|인데|이랑|하고|한테서|한테|에게서|에게|께서는|께서|께|"
     "이가|이는|이를|이도|이의|이|가|은|는|을|를|의|도|와|과|랑|만|로|으로|야|아|고요|구요|였습니다|이었습니다|이신데|이십니다|드림|올림|배상|이세요|요|부터|까지|보다|처럼|네|이네"
 )
 _AGE = re.compile(r"\s?[(,:]?\s?(?:만\s?|남,?\s?|여,?\s?)?\d{1,3}\s?(?:세|살)|\s?\((?:남|여|\d)")
@@ -25,6 +25,7 @@ _SPACED = re.compile(
     r"(?<![가-힣])([가-힣]) ([가-힣]) ([가-힣])(?=(?:입니다|이?라고|이?고|이에요|예요|인데|이?며|님|씨|[은는이가])?(?![가-힣]))"
 )
 _COPULA = r"이?라고|이?라는|입니다|인데|이고|이구|예요|이에요|이라|이?요|이며|이라구|이올시다"
+_START = re.compile(r"(?:^|[.!?\n]\s*|안녕하(?:세요|십니까)[,.!~]?\s{0,2})(?=[가-힣])")
 _SPACED_TITLE = re.compile(r"(?<![가-힣])([가-힣] [가-힣] [가-힣]) ?(?:님|씨|선생님|원장|교수)(?=[은는이가께의 ,.]|$)")
 _LABEL_GAP = r"\s{0,2}(?:[:：=]|은|는|이|가|\()?\s{0,2}[:'\"“‘]?\s?"
 _LOOSE, _WHOLE, _ROLE, _STRICT = "loose", "whole", "role", "strict"
@@ -38,6 +39,7 @@ def names(text: str) -> Iterator[Found]:
     yield from _titled(text)
     yield from _roles(text)
     yield from _selves(text)
+    yield from _opening(text)
     yield from _alone(text)
 
 
@@ -114,10 +116,18 @@ def _selves(text: str) -> Iterator[Found]:
             )
 
 
+def _opening(text: str) -> Iterator[Found]:
+    """김민수입니다. · 안녕하세요 이서연이에요: a whole name that begins a sentence and is all it says first."""
+    for found in _START.finditer(text):
+        if run := _RUN.match(text, found.end()):
+            yield from _first(text, run, _ROLE, _COPULA.replace("|이?요", "").replace("|이라|", "|"))
+
+
 def _alone(text: str) -> Iterator[Found]:
     """김철수가 어제 · 김영희, 45세"""
     for run in _RUN.finditer(text):
-        if len(run.group()) >= 3 and run.group()[0] in _initials():
+        measured = text[run.start() - 1 : run.start()].isalnum()  # 38도대래요: a number and its unit
+        if len(run.group()) >= 3 and run.group()[0] in _initials() and not measured:
             yield from _first(text, run, _STRICT)
 
 
