@@ -75,14 +75,13 @@ def check(kind: str, name: str) -> None:
 
 
 def find(kind: str, name: str) -> Factory:
-    """The factory behind a name; importing it happens here and not before."""
+    """The factory behind a name; importing it happens here and not before. No plugin replaces a built-in name."""
     check(kind, name)
-    plugin = _plugins(kind).get(name)
-    if plugin is not None:
-        return cast(Factory, _load(plugin.load, f"{kind[:-1]} {name!r}"))
-    target = _built_in(kind)[name]
+    target, what = _built_in(kind).get(name), f"{kind[:-1]} {name!r}"
+    if target is None:
+        return cast(Factory, _load(_plugins(kind)[name].load, what))
     module, _, attribute = target.partition(":")
-    return cast(Factory, _load(lambda: getattr(import_module(module), attribute), f"{kind[:-1]} {name!r}"))
+    return cast(Factory, _load(lambda: getattr(import_module(module), attribute), what))
 
 
 def _built_in(kind: str) -> Mapping[str, str]:
