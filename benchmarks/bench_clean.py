@@ -26,7 +26,6 @@ import psutil  # type: ignore[import-untyped]
 
 from mundap import config
 from mundap.clean import engine, stage
-from mundap.clean.dedup import Dedup
 from mundap.clean.rows import encode, lines, parse
 from mundap.store import Work
 from mundap.types import QA, Drop
@@ -39,13 +38,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", type=int)
     parser.add_argument("--dedup", action="store_true")
+    parser.add_argument("--steps", nargs="+", default=list(stage.STEPS), help="these steps only")
     parser.add_argument("--plain-up-to", type=int, default=100_000)
     given = parser.parse_args()
     for count in given.rows or ([20_000] if given.dedup else [10_000, 100_000, 1_000_000]):
         with tempfile.TemporaryDirectory(prefix="bench-clean-") as folder:
             work = Work(Path(folder) / "run")
             made(work, count)
-            against_datasketch(work) if given.dedup else whole(work, count, given.plain_up_to)
+            against_datasketch(work) if given.dedup else whole(work, count, given.plain_up_to, given.steps)
 
 
 def made(work: Work, count: int) -> None:
@@ -54,8 +54,8 @@ def made(work: Work, count: int) -> None:
         stream.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows(count))
 
 
-def whole(work: Work, count: int, plain_up_to: int) -> None:
-    recipe = config.parse({"name": "bench"}, "bench")
+def whole(work: Work, count: int, plain_up_to: int, steps: list[str]) -> None:
+    recipe = config.parse({"name": "bench", "clean": {"steps": steps}}, "bench")
     seconds, memory = measured(lambda: stage.run(recipe, work))
     manifest = work.manifest("clean")
     assert manifest is not None
@@ -64,7 +64,7 @@ def whole(work: Work, count: int, plain_up_to: int) -> None:
         return
     kept = (work.folder("clean") / "out.jsonl").read_bytes()
     shutil.rmtree(work.root / "clean")
-    plain_seconds, plain_memory = measured(lambda: plain(work))
+    plain_seconds, plain_memory = measured(lambda: plain(work, steps))
     same = (work.folder("clean") / "out.jsonl").read_bytes() == kept
     told(f"{'':>15}  plain", count, plain_seconds, plain_memory, f"ratio {plain_seconds / seconds:.2f}  same {same}")
 
@@ -73,10 +73,10 @@ def told(what: str, count: int, seconds: float, peak: float, rest: str) -> None:
     print(f"{what} {count / seconds:>8,.0f} rows/s  {seconds:7.1f} s  peak {peak:6,.0f} MiB  {rest}", flush=True)
 
 
-def plain(work: Work) -> None:
+def plain(work: Work, names: list[str]) -> None:
     """The same steps, one record after another."""
     folder = work.folder("clean")
-    steps = [engine.step(engine.spec_of(name, {})) for name in stage.STEPS]
+    steps = [engine.step(engine.spec_of(name, {})) for name in names]
     with (folder / "out.jsonl").open("wb") as kept, (folder / "dropped.jsonl").open("wb") as dropped:
         stream: Iterable[QA | Drop] = (parse(line, "out.jsonl") for line in lines(work.root / "collect" / "out.jsonl"))
         for step in steps:
@@ -141,12 +141,14 @@ def timed(work: Callable[[], int]) -> tuple[int, float]:
 
 
 def _ours(texts: list[str]) -> int:
-    dedup = Dedup()
-    batches = [texts[place : place + 512] for place in range(0, len(texts), 512)]
     import numpy as np
 
-    sketches = np.concatenate([dedup.sketch([QA("a", text, text) for text in batch]) for batch in batches])
-    return len(set(dedup._column(sketches, "question").tolist()))
+    from mundap.clean.clusters import labels
+    from mundap.clean.dedup import _letters, _signatures
+
+    batches = [texts[place : place + 512] for place in range(0, len(texts), 512)]
+    signatures = np.concatenate([_signatures([_letters(text) for text in batch]) for batch in batches])
+    return len(set(labels(signatures, 0.8).tolist()))
 
 
 def _theirs(texts: list[str]) -> int:

@@ -15,6 +15,7 @@ from mundap.types import Lang
 
 LANGS: tuple[Lang, ...] = ("ko", "en")
 _HANGUL = re.compile(r"[가-힣ㄱ-ㅎㅏ-ㅣ]")
+_HALF = 1000
 _LETTER = re.compile(r"[A-Za-z]")
 
 
@@ -35,7 +36,7 @@ class Cues:
 
 def read(text: str, lang: Lang) -> Cues:
     """Match a message against `cues.yaml`. Never raises; an empty text gives empty cues and the intent `help`."""
-    text = text.lower().strip()
+    text = _cut(text).lower().strip()
     table = _table(lang)
     groups = tuple(table.matches("groups", text))
     return Cues(
@@ -54,7 +55,7 @@ def read(text: str, lang: Lang) -> Cues:
 def bare(text: str, lang: Lang) -> str:
     """A message without the words of its intent, person and time: what is left is its subject, if it has one."""
     table = _table(lang)
-    without_time = table.without("facts", text.lower(), only=("onset",))
+    without_time = table.without("facts", _cut(text).lower(), only=("onset",))
     return table.without("follow_up", table.without("groups", table.without("intents", without_time)))
 
 
@@ -75,7 +76,12 @@ def language(text: str, otherwise: Lang = "ko") -> Lang:
 
 def medicine_names(text: str, lang: Lang) -> list[str]:
     """Words that stand where a medicine's name stands; most are no medicine at all."""
-    return re.findall(raw()["medicine_name"][lang], text.lower())
+    return re.findall(raw()["medicine_name"][lang], _cut(text).lower())
+
+
+def _cut(text: str) -> str:
+    """The beginning and the end of a very long text: what is asked stands in one of them."""
+    return text if len(text) <= 2 * _HALF else f"{text[:_HALF]} {text[-_HALF:]}"
 
 
 def without_form(name: str) -> str:

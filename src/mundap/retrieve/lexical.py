@@ -30,6 +30,7 @@ _CONFIDENT = 28.0
 _CANDIDATES, _HITS = 12, 200
 _ILLNESS = re.compile(r"..(증후군|증|병|염|암|종|술|수술|장애)/N$")
 _SNIPPET = 120
+_HALF = 300  # letters of each end of a very long query that are looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +55,13 @@ class Lexical:
 
     def search(self, query: str, k: int = 8, lang: Lang | None = None) -> list[Passage]:
         """Up to `k` passages, the best section of each topic; `lang` fixes the language of their text."""
+        query = _cut(query)
         ranked = self.ranked(query, k, lang)
         return ranked if ranked and ranked[0].score >= _CONFIDENT and not self._names_another(query) else []
 
     def ranked(self, query: str, k: int = 8, lang: Lang | None = None) -> list[Passage]:
         """As `search`, without asking whether the best is good enough."""
+        query = _cut(query)
         terms = self.terms(query)
         names, bodies = self._hits(self._name_query(query, terms)), self._hits(self._any("body", terms))
         explained = self._coverage(query)
@@ -78,7 +81,7 @@ class Lexical:
 
     def unfamiliar(self, text: str) -> list[str]:
         """Long nouns of a text that neither a topic nor Kiwi's dictionary has: names, most likely."""
-        nouns = [term[:-2] for term in self.tokens(text) if term.endswith("/N")]
+        nouns = [term[:-2] for term in self.tokens(_cut(text)) if term.endswith("/N")]
         return [noun for noun in nouns if len(noun) > 3 and not self.knows(noun)]
 
     def _names_another(self, query: str) -> bool:
@@ -180,6 +183,11 @@ def _likely(names: Mapping[str, Hits], bodies: Mapping[str, Hits]) -> list[str]:
     """The topics worth a closer look."""
     first = {t: _weighted(names.get(t), _NAMES[:1]) + _weighted(bodies.get(t), _BODIES[:1]) for t in {*names, *bodies}}
     return sorted(first, key=lambda topic: (-first[topic], topic))[:_CANDIDATES]
+
+
+def _cut(query: str) -> str:
+    """The beginning and the end of a very long query: its subject stands in one of them."""
+    return query if len(query) <= 2 * _HALF else f"{query[:_HALF]} {query[-_HALF:]}"
 
 
 def _snippet(text: str, words: Sequence[str]) -> str:
