@@ -25,8 +25,12 @@ $(VENV)/.test: $(VENV)/.base requirements/test.txt
 chat: setup  ## serve the page and the API on http://127.0.0.1:7860
 	$(BIN)/mundap serve
 
+# Each group has a process of its own: a browser's event loop and the crawler's interfaces stay in theirs.
 test: $(VENV)/.test check  ## all checks and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest tests --ignore tests/serve --ignore tests/browser --ignore tests/collect
+	$(BIN)/python -m pytest tests/serve
+	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest tests/collect
 
 check: $(VENV)/.test  ## format, lint, types, layers, fresh docs
 	$(BIN)/ruff format --check .

@@ -168,7 +168,7 @@ def test_network_faults_are_bounded_and_named(tmp_path: Path) -> None:
         replica = Replica(canary=port)
         with replica.running() as base:
             begun = time.monotonic()
-            source = HiDoc(permission=REPLICA, base_url=f"{base}/hidoc", tags=("FAULTS",), timeout=1.0, parallel=16)
+            source = HiDoc(permission=REPLICA, base_url=f"{base}/hidoc", tags=("FAULTS",), timeout=2.5, parallel=16)
             found = list(source.crawl(tmp_path / "pages", tmp_path / "out.jsonl"))
             seconds = time.monotonic() - begun
         assert not seen

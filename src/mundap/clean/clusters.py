@@ -49,15 +49,17 @@ def runs(keys: Keys) -> Iterator[NDArray[np.int64]]:
 
 def join_near(signatures: Signatures, members: NDArray[np.int64], threshold: float, union: Union) -> None:
     """Join the members of a bucket that are similar enough; pairs already joined are not compared again."""
-    while len(members) > 1:
-        first, members = int(members[0]), members[1:]
-        root = union.find(first)
-        apart = members[np.fromiter((union.find(int(member)) != root for member in members), np.bool_, len(members))]
-        if not len(apart):
-            return
-        near = (signatures[apart] == signatures[first]).mean(axis=1) >= threshold
-        for member in apart[near]:
-            union.join(first, int(member))
+    roots = np.fromiter((union.find(int(member)) for member in members), np.int64, len(members))
+    if (roots == roots[0]).all():
+        return
+    part, wanted = signatures[members], threshold * signatures.shape[1]
+    for place in range(len(members) - 1):
+        apart = np.flatnonzero(roots[place + 1 :] != roots[place]) + place + 1
+        near = apart[np.count_nonzero(part[apart] == part[place], axis=1) >= wanted]
+        for root in np.unique(roots[near]):
+            union.join(int(root), int(roots[place]))
+        if len(near):
+            roots[np.isin(roots, roots[near])] = roots[place]
 
 
 class Union:
