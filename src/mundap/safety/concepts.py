@@ -31,9 +31,14 @@ class Concept:
     """
 
     name: str
-    pattern: re.Pattern[str]
+    source: str
     mode: str = ""
     scripts: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = ()
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        """Both languages as one expression, compiled when asked for: reading a message needs `scripts` alone."""
+        return re.compile(self.source)
 
 
 @dataclass(slots=True)
@@ -108,7 +113,9 @@ def profile_concepts(texts: tuple[str, ...]) -> frozenset[str]:
 
     flats = [flatten(text).text for text in texts]
     return frozenset(
-        one.name for one in concepts().values() if one.mode == "+" and any(one.pattern.search(text) for text in flats)
+        one.name
+        for one in concepts().values()
+        if one.mode == "+" and any(part.search(text) for _, part in one.scripts for text in flats)
     )
 
 
@@ -117,7 +124,7 @@ def _compile(name: str, row: Mapping[str, Any]) -> Concept:
     english = "|".join(_english(text) for text in row.get("en") or ())
     english = english and f"(?<![a-z])(?:{english})"
     parts = [(script, part) for script, part in ((_HANGUL, korean), (_LATIN, english)) if part]
-    whole = re.compile("|".join(part for _, part in parts))
+    whole = "|".join(part for _, part in parts)
     mode = {"risk": "+", "part": "*"}.get(row.get("kind", ""), "")
     return Concept(name, whole, mode, tuple((script, re.compile(part)) for script, part in parts))
 
