@@ -71,8 +71,7 @@ def test_openai_client_streams_sentence_by_sentence_with_the_extension_last(clie
 
 def test_curl_streams_events_that_end_with_done(live: Live) -> None:
     curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("curl is not installed")
+    assert curl is not None, "curl is not installed"
     body = json.dumps({"messages": QUESTION, "stream": True})
     out = subprocess.run(
         [curl, "-sN", live.url + CHAT, "-H", "Content-Type: application/json", "-d", body],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +41,7 @@ def limited(limit: int | None, made: Iterable[QA | Drop]) -> Iterator[QA | Drop]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class Rows(ABC):
     """Rows of one or more files. Subclasses say what a row's question and answer are."""
 
     path: str
@@ -67,9 +68,9 @@ class Rows:
             self.limit, (self._made(path, row) for path in self.inputs for row in rows.read(path, self.encoding))
         )
 
+    @abstractmethod
     def fields(self, row: Mapping[str, Any]) -> dict[str, Any]:
         """A row's `question`, `answer` and whatever else of a record it has."""
-        raise NotImplementedError
 
     def _made(self, path: Path, row: Row) -> QA | Drop:
         where = {"file": str(path), "line": row.line, "text": row.text}
