@@ -2,6 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Not in a lock: its wheels differ by machine (CPU, CUDA). Its own packages go with it.
+TORCH = torch>=2.10,<2.14
+CUDA = $(addprefix --no-emit-package ,torch triton cuda-bindings cuda-pathfinder cuda-toolkit \
+  $(addprefix nvidia-,cublas cuda-cupti cuda-nvrtc cuda-runtime cudnn-cu13 cufft cufile curand cusolver cusparse \
+  cusparselt-cu13 nccl-cu13 nvjitlink nvshmem-cu13 nvtx))
 
 .PHONY: setup chat test check docs lock bench clean help
 
@@ -18,8 +23,11 @@ $(VENV)/.base: requirements/base.txt pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.base requirements/test.txt
+$(VENV)/.test: $(VENV)/.base requirements/test.txt requirements/train.txt
 	$(BIN)/pip install --quiet --require-hashes -r requirements/test.txt
+	$(BIN)/pip install --quiet --no-deps --require-hashes -r requirements/train.txt
+	@echo "torch comes next: 2.3 GB from PyPI unless this machine has a smaller wheel"
+	$(BIN)/pip install --quiet '$(TORCH)'
 	@touch $@
 
 chat: setup  ## serve the page and the API on http://127.0.0.1:7860
@@ -45,6 +53,7 @@ docs: $(VENV)/.test  ## write the generated parts of the docs again
 lock:  ## resolve requirements/*.txt again (needs uv)
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 pyproject.toml requirements/build.in -o requirements/base.txt
 	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements/base.txt --extra collect --extra cluster --group test --group check --group bench pyproject.toml -o requirements/test.txt
+	uv pip compile --universal --generate-hashes --no-header --no-annotate --python-version 3.11 -c requirements/base.txt -c requirements/test.txt --extra train --extra translate --extra evaluate $(CUDA) pyproject.toml -o requirements/train.txt
 
 bench: $(VENV)/.test  ## measure what the README claims
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done

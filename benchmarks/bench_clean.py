@@ -26,7 +26,7 @@ import psutil  # type: ignore[import-untyped]
 
 from mundap import config
 from mundap.clean import engine, stage
-from mundap.clean.rows import encode, lines, parse
+from mundap.records import encode, lines, parse
 from mundap.store import Work
 from mundap.types import QA, Drop
 

@@ -50,10 +50,14 @@ class Generation(_Section):
 
 
 class Chat(_Section):
-    """What serves: which of `models` writes (none: answers are composed), what finds the evidence."""
+    """What serves: which of `models` writes (none: answers are composed), what finds the evidence.
+
+    `translate` names a translator that stands around an English model: Korean in, Korean out.
+    """
 
     model: str | None = None
     retrieve: str = "lexical"
+    translate: Named | None = None
     generation: Generation = Generation()
 
 
@@ -71,14 +75,113 @@ class Clean(_Section):
     workers: int = Field(default=0, ge=0)
 
 
+class Augment(_Section):
+    """What a model adds: repaired questions, new ones, dialogues, translations; `requests` and `tokens` end the bill."""
+
+    steps: tuple[Named, ...] = ()
+    requests: int | None = Field(default=None, ge=0)
+    tokens: int | None = Field(default=None, ge=0)
+
+
+class Mix(_Section):
+    """General rows added so that general ability stays: `share` of the rows that are trained on."""
+
+    path: str
+    share: float = Field(gt=0, lt=1)
+
+
+class Build(_Section):
+    """The dataset. `template: model` is the base model's own chat template; splits are shares of groups."""
+
+    template: str = "mundap-ko"
+    val: float = Field(default=0.05, ge=0, lt=0.5)
+    test: float = Field(default=0.05, ge=0, lt=0.5)
+    lang: Literal["ko", "en"] | None = None
+    mix: tuple[Mix, ...] = ()
+    length: int = Field(default=1024, ge=32)
+    licences: tuple[str, ...] = ()
+    contamination: tuple[str, ...] = ()
+
+
+class Train(_Section):
+    """How a base model is tuned. `base` is `bundled`, a folder or a hub id."""
+
+    base: str = "bundled"
+    method: Literal["lora", "qlora", "int8", "full"] = "lora"
+    rank: int = Field(default=16, ge=1)
+    alpha: float | None = Field(default=None, gt=0)
+    dropout: float = Field(default=0.05, ge=0, lt=1)
+    targets: str | tuple[str, ...] = "all-linear"
+    rslora: bool = False
+    dora: bool = False
+    lr: float = Field(default=2e-4, gt=0)
+    optimizer: str = "adamw_torch"
+    scheduler: str = "cosine"
+    warmup: float = Field(default=0.03, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
+    epochs: float = Field(default=2.0, gt=0)
+    steps: int | None = Field(default=None, ge=1)
+    batch: int = Field(default=8, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    length: int = Field(default=1024, ge=32)
+    packing: bool = False
+    group_lengths: bool = True
+    checkpointing: bool | None = None
+    neftune: float | None = Field(default=None, gt=0)
+    save_every: int = Field(default=50, ge=1)
+    evaluate_every: int = Field(default=50, ge=1)
+    patience: int | None = Field(default=None, ge=1)
+    budget: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?(s|m|h)$")
+    samples: int = Field(default=3, ge=0)
+
+
+class Merge(_Section):
+    """The adapter folded into its base, never a 4-bit one."""
+
+    dtype: Literal["fp32", "bf16", "fp16"] = "fp32"
+
+
+class Export(_Section):
+    """Forms the merged model is written in; `quantise` is the GGUF file's."""
+
+    formats: tuple[Literal["safetensors", "gguf", "ollama"], ...] = ("safetensors", "gguf", "ollama")
+    quantise: Literal["f32", "f16", "q8_0"] = "q8_0"
+
+
+class Publish(_Section):
+    """Upload to a model hub: a dry run unless `upload`, private unless told otherwise. The token is in the environment."""
+
+    repo: str = ""
+    private: bool = True
+    upload: bool = False
+    endpoint: str | None = None
+    token_from: str = "HF_TOKEN"
+
+
+class Evaluate(_Section):
+    """What is measured, on which targets."""
+
+    metrics: tuple[Named, ...] = ()
+    targets: tuple[str, ...] = ()
+    against: tuple[str, ...] = ()
+    limit: int | None = Field(default=None, ge=1)
+
+
 class Recipe(_Section):
-    """A whole experiment. The sections of later stages are added together with those stages."""
+    """A whole experiment. Collecting and cleaning always belong to it, a later stage when the recipe has its section."""
 
     name: str = Field(default="mundap", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     seed: int = 42
     engine: Literal["local", "ray"] = "local"
     collect: Collect = Collect()
     clean: Clean = Clean()
+    augment: Augment = Augment()
+    build: Build = Build()
+    train: Train = Train()
+    merge: Merge = Merge()
+    export: Export = Export()
+    publish: Publish = Publish()
+    evaluate: Evaluate = Evaluate()
     chat: Chat = Chat()
     models: Mapping[str, Use] = {}
 

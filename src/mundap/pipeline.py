@@ -27,13 +27,21 @@ class Stage:
 STAGES: tuple[Stage, ...] = (
     Stage("collect", "mundap.collect.stage:run", "Read doctors' answers from sites and files into records."),
     Stage("clean", "mundap.clean.stage:run", "Clean the records; say what was dropped and why."),
+    Stage("augment", "mundap.augment.stage:run", "Repair questions, write new ones, translate: by a model, checked."),
+    Stage("build", "mundap.dataset.stage:run", "Make the dataset: templates, splits that cannot leak, a card."),
+    Stage("train", "mundap.train.stage:run", "Tune a base model on the dataset."),
+    Stage("merge", "mundap.train.merge:run", "Fold the adapter into its base model and compare the two."),
+    Stage("export", "mundap.train.export:run", "Write the model as safetensors, GGUF and for Ollama."),
+    Stage("publish", "mundap.train.publish:run", "Upload the model with its card; a dry run unless told otherwise."),
+    Stage("evaluate", "mundap.evaluate.stage:run", "Measure models and the whole assistant, with intervals."),
 )
+_ALWAYS = ("collect", "clean")
 
 
 def run(recipe: Recipe, work: Work, first: str = "", last: str = "") -> Iterator[Manifest]:
     """Run the stages from `first` to `last` (default: all). A stage that is fresh returns its manifest at once."""
     with work.lock():
-        for stage in _between(first, last):
+        for stage in _wanted(recipe, first, last):
             module, _, function = stage.target.partition(":")
             yield getattr(import_module(module), function)(recipe, work)
 
@@ -61,6 +69,13 @@ def _id(row: Mapping[str, Any]) -> str:
 
 def _place(row: Mapping[str, Any], file: Path) -> dict[str, Any]:
     return {"stage": file.parent.name, "run": file.parent.parent.name, "kept": file.stem == "out", **row}
+
+
+def _wanted(recipe: Recipe, first: str, last: str) -> Iterator[Stage]:
+    """The stages between two names that the recipe has a section for; a stage that is named itself is always run."""
+    for stage in _between(first, last):
+        if stage.name in (*_ALWAYS, first, last) or stage.name in recipe.model_fields_set:
+            yield stage
 
 
 def _between(first: str, last: str) -> tuple[Stage, ...]:

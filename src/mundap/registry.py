@@ -16,6 +16,7 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
     "models": {
         "bundled": "mundap.models.llama:bundled",
         "gguf": "mundap.models.llama:Llama",
+        "hf": "mundap.models.hf:Hf",
         "http": "mundap.models.http:Http",
         "scripted": "mundap.models.scripted:Scripted",
     },
@@ -46,6 +47,18 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "mask": "mundap.clean.mask:mask",
         "quality": "mundap.clean.quality:quality",
         "dedup": "mundap.clean.dedup:dedup",
+    },
+    "augmenters": {
+        "repair": "mundap.augment.repair:Repair",
+        "generate": "mundap.augment.generate:Generate",
+        "dialogue": "mundap.augment.dialogue:Dialogue",
+        "translate": "mundap.augment.translated:Translated",
+    },
+    "translators": {
+        "papago": "mundap.translate.papago:Papago",
+        "deepl": "mundap.translate.deepl:DeepL",
+        "llm": "mundap.translate.llm:Llm",
+        "nmt": "mundap.translate.nmt:Nmt",
     },
 }
 

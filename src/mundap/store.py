@@ -9,6 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
+from hashlib import file_digest as hash_file
+from importlib.metadata import PackageNotFoundError, version
+from importlib.resources import files
 from pathlib import Path
 from secrets import token_hex
 from typing import Any, TextIO
@@ -20,6 +23,31 @@ def digest(value: Any) -> str:
     """A stable 32-digit hexadecimal digest of anything JSON can hold, whatever the order of its keys."""
     canonical = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"), default=str)
     return blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """A digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return hash_file(stream, lambda: blake2b(digest_size=16)).hexdigest()
+
+
+def code_digest(*packages: str) -> str:
+    """Digest of the code and data of packages: when they change, what they made may change too."""
+    parts = [(f"{package}/{item.name}", item) for package in packages for item in files(package).iterdir()]
+    kept = sorted((name, item) for name, item in parts if name.endswith((".py", ".yaml")))
+    return digest([[name, blake2b(item.read_bytes(), digest_size=16).hexdigest()] for name, item in kept])
+
+
+def versions(*libraries: str) -> dict[str, str]:
+    """Versions of mundap and of the libraries that decide a result; `none` for one that is not installed."""
+    return {name: _version(name) for name in ("mundap", *libraries)}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
 
 
 def read_lines(stream: Iterable[str], where: str) -> Iterator[dict[str, Any]]:

@@ -17,7 +17,7 @@ import pytest
 from test_stage import clean, outputs, run_folder
 
 from mundap.clean import rows
-from mundap.clean.rows import Line
+from mundap.records import Line
 from mundap.store import Work
 from mundap.types import QA, Drop
 

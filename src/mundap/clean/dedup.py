@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mundap.clean import clusters
-from mundap.clean.rows import Line, encode, parse
+from mundap.records import Line, encode, parse
 from mundap.types import QA, Drop
 
 Sketches = NDArray[np.void]

@@ -21,8 +21,8 @@ from typing import Any
 
 from mundap import registry
 from mundap.clean.dedup import Dedup
-from mundap.clean.rows import LONGEST, Line, bounded, encode, parse
 from mundap.protocols import Step
+from mundap.records import LONGEST, Line, bounded, encode, parse
 from mundap.types import QA, Drop
 
 BLOCK = 256 << 10

@@ -9,8 +9,8 @@ from difflib import SequenceMatcher
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mundap.clean.rows import lines, parse
 from mundap.errors import UserError
+from mundap.records import lines, parse
 from mundap.store import Manifest, Work, read_jsonl
 from mundap.types import QA
 

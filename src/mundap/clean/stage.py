@@ -11,8 +11,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
-from hashlib import blake2b, file_digest
-from importlib.metadata import PackageNotFoundError, version
+from hashlib import blake2b
 from importlib.resources import files
 from pathlib import Path
 from time import perf_counter
@@ -23,16 +22,16 @@ import numpy as np
 from mundap.clean import engine
 from mundap.clean.dedup import SKETCH, Dedup, Sketches
 from mundap.clean.engine import Block, Count, Result, Spec
-from mundap.clean.progress import Progress
-from mundap.clean.rows import Line, encode, lines, parse
 from mundap.config import Recipe
 from mundap.errors import UserError
-from mundap.store import Manifest, Work, digest
+from mundap.progress import Progress
+from mundap.records import Line, encode, lines, parse
+from mundap.store import Manifest, Work, digest, file_digest, versions
 from mundap.types import QA, Drop
 
 STEPS = ("normalize", "boilerplate", "deleted", "mask", "quality", "dedup")
 _SOURCE, _WORK = "collect/out.jsonl", ".work"
-_LIBRARIES = ("mundap", "ftfy", "kiwipiepy", "rensa", "numpy")
+_LIBRARIES = ("ftfy", "kiwipiepy", "rensa", "numpy")
 Results = Callable[[Callable[[Block], Result], Iterable[Block]], Iterator[Result]]
 
 
@@ -42,8 +41,8 @@ def run(recipe: Recipe, work: Work) -> Manifest:
     if not source.is_file():
         raise UserError(f"no file {source}; run `mundap collect` for this recipe first")
     specs = specs_of(recipe)
-    inputs = {_SOURCE: _file_digest(source)}
-    key = digest({"steps": specs, "inputs": inputs, "code": code(), "versions": versions()})
+    inputs = {_SOURCE: file_digest(source)}
+    key = digest({"steps": specs, "inputs": inputs, "code": code(), "versions": versions(*_LIBRARIES)})
     done = work.fresh("clean", key)
     return done or _Cleaning(recipe, work, specs, Manifest("clean", key, inputs=inputs, seed=recipe.seed)).run(source)
 
@@ -63,27 +62,10 @@ def code() -> str:
     return digest([[name, blake2b(data, digest_size=16).hexdigest()] for name, data in sorted(parts)])
 
 
-def versions() -> dict[str, str]:
-    """Versions of what decides the result."""
-    return {name: _version(name) for name in _LIBRARIES}
-
-
 def _sources(package: str, start: str) -> Iterator[tuple[str, bytes]]:
     for item in files(package).iterdir():
         if item.name.startswith(start) and item.name.endswith((".py", ".yaml")):
             yield f"{package}/{item.name}", item.read_bytes()
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "none"
-
-
-def _file_digest(path: Path) -> str:
-    with path.open("rb") as stream:
-        return file_digest(stream, lambda: blake2b(digest_size=16)).hexdigest()
 
 
 @dataclass
@@ -230,7 +212,7 @@ class _Cleaning:
         ]
         return Manifest(
             "clean", self.manifest.key, kept, dropped, self.manifest.inputs, self.manifest.seed, round(seconds, 3),
-            versions(), {"rows": steps[0].rows, "steps": shown, "engine": self.recipe.engine},
+            versions(*_LIBRARIES), {"rows": steps[0].rows, "steps": shown, "engine": self.recipe.engine},
         )  # fmt: skip
 
 
