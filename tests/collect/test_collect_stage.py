@@ -57,6 +57,14 @@ def test_the_demo_recipe_collects_over_300_records_at_least_160_of_them_english(
     assert len(manifest.details["hosts"]) == 9
 
 
+def test_with_demo_site_the_replicas_are_started_for_the_crawl(work: Work) -> None:
+    named = {"use": "icliniq", "permission": "replica written for mundap"}
+    recipe = config.parse({"collect": {"demo_site": True, "sources": [named]}}, "demo")
+    manifest = stage.run(recipe, work)
+    assert (manifest.kept, list(manifest.details["hosts"])) == (42, ["www.icliniq.com"])
+    assert stage.run(recipe, work) == manifest  # another port would be tried, but the key does not hold it
+
+
 def test_the_same_key_is_done_in_under_a_second_and_a_changed_file_is_not(
     tmp_path: Path, work: Work, recipe: Make
 ) -> None:

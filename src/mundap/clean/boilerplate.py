@@ -35,7 +35,13 @@ def _row(record: QA) -> QA | str:
 
 def core(answer: str) -> str:
     """An answer without what surrounds it."""
-    return stable(_once, answer)
+    return _begun(stable(_once, answer), answer.lstrip())
+
+
+def _begun(text: str, before: str) -> str:
+    """With a capital at the start when a head in front of it went; a word like `pH` or `eGFR` stays."""
+    moved = not before.startswith(text[:12]) and text[:1].isascii() and text[:1].islower()
+    return text[0].upper() + text[1:] if moved and not any(map(str.isupper, text[1:5])) else text
 
 
 def _once(text: str) -> str:

@@ -1,6 +1,7 @@
 """`quality`: rows too short, too long, in another language, repetitive or selling go; doubtful ones are flagged.
 
-Flags: `promotion`, `stale` (advice that was right once), `oriental` (Korean medicine, dropped only when asked).
+Flags: `promotion`, `stale` (advice that was right once), `oriental` (Korean medicine, dropped only when asked),
+`transcript` (the answer goes on with lines of the asker, which a model must not learn to write).
 """
 
 from __future__ import annotations
@@ -59,7 +60,10 @@ class Limits:
         return own < self.language * (own + else_) or own == 0
 
     def _flagged(self, record: QA) -> QA:
-        found = {"promotion": _sold(record) > 0, "stale": _is_stale(record), "oriental": _is_oriental(record)}
+        found = {
+            "promotion": _sold(record) > 0, "stale": _is_stale(record), "oriental": _is_oriental(record),
+            "transcript": pattern("quality", "transcript").search(record.answer) is not None,
+        }  # fmt: skip
         flags = {*record.flags, *(flag for flag, there in found.items() if there)}
         return replace(record, flags=tuple(sorted(flags)))
 

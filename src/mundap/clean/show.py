@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Pair = tuple[QA, QA]
 _WIDTH = 160
+_WORDS = ("title", "question", "answer")
 
 
 def show(folder: Path, samples: int = 3, seed: int = 0, console: Console | None = None) -> None:
@@ -39,7 +40,7 @@ def show(folder: Path, samples: int = 3, seed: int = 0, console: Console | None 
             console.print(f"  {_short(row)}", style="dim", markup=False, highlight=False)
     for before, after in pairs(work, samples, seed):
         console.print(f"[bold]{after.id}[/] {' '.join(after.trail)}", highlight=False)
-        for name in ("title", "question", "answer"):
+        for name in _WORDS:
             if getattr(before, name) != getattr(after, name):
                 console.print(difference(getattr(before, name), getattr(after, name)))
 
@@ -68,14 +69,18 @@ def _dropped(folder: Path, samples: int, seed: int) -> Iterator[tuple[str, Seque
 
 
 def pairs(work: Work, count: int, seed: int) -> list[Pair]:
-    """Records that changed, before and after, drawn evenly in one pass."""
-    dice, drawn, seen = random.Random(seed), list[tuple[QA, QA | None]](), 0
-    for row in _records(work.root / "clean" / "out.jsonl"):
-        if row.trail:
+    """Records whose words changed, before and after, drawn evenly in one pass over both files."""
+    dice, drawn, seen = random.Random(seed), list[Pair](), 0
+    kept = _records(work.root / "clean" / "out.jsonl")
+    after = next(kept, None)
+    for before in _records(work.root / "collect" / "out.jsonl"):
+        if after is None or before.id != after.id:  # dropped; cleaning keeps the order
+            continue
+        if any(getattr(before, name) != getattr(after, name) for name in _WORDS):
             seen += 1
-            _draw(drawn, (row, None), count, seen, dice)
-    wanted = {after.id: after for after, _ in drawn}
-    return [(row, wanted[row.id]) for row in _records(work.root / "collect" / "out.jsonl") if row.id in wanted][:count]
+            _draw(drawn, (before, after), count, seen, dice)
+        after = next(kept, None)
+    return drawn
 
 
 def _records(path: Path) -> Iterator[QA]:

@@ -12,6 +12,7 @@ from mundap.store import Manifest
 from mundap.types import QA, Drop
 
 _QUIET = 2.0  # seconds without a progress bar
+_WIDTH = 100  # the table, where the terminal (or a log) says nothing or too little
 _COLUMNS = ("fetched", "cached", "forbidden", "retried", "failed", "records", "seconds")
 
 
@@ -72,6 +73,7 @@ def show(manifest: Manifest) -> None:
     from rich.console import Console
 
     console = Console(stderr=True, highlight=False)
+    console.width = max(console.width, _WIDTH)
     hosts: dict[str, dict[str, Any]] = manifest.details["hosts"]
     if hosts:
         console.print(_table(hosts))

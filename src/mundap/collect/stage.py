@@ -8,8 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
 from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import Any, TextIO
 from mundap import registry
 from mundap.collect import report
 from mundap.collect.record import STEP
+from mundap.collect.replica.server import SITES, Replica
+from mundap.collect.sources import Crawl
 from mundap.config import Recipe, Use
 from mundap.errors import ConfigError, UserError
 from mundap.protocols import Source
@@ -41,7 +43,7 @@ class _Counts:
 def run(recipe: Recipe, work: Work) -> Manifest:
     """Collect. Raises `ConfigError` with every problem of every source before anything is fetched."""
     begun = time.monotonic()
-    sources = _sources(recipe.collect.sources)
+    sources = _sources(recipe.collect.sources, recipe.collect.demo_site)
     inputs = {f"{number} {use.use}": _digest(source) for number, (use, source) in enumerate(sources)}
     key = digest([recipe.collect.model_dump(mode="json"), inputs, _code()])
     done = work.fresh(STEP, key)
@@ -49,7 +51,8 @@ def run(recipe: Recipe, work: Work) -> Manifest:
         return done
     folder = _swept(work.folder(STEP))
     cache = Path(recipe.collect.cache) if recipe.collect.cache else work.root.parent / "pages"
-    counts, hosts = _collect(sources, folder, cache)
+    with _demo_site(sources) if recipe.collect.demo_site else nullcontext(sources) as found:
+        counts, hosts = _collect(found, folder, cache)
     manifest = Manifest(
         STEP, key, counts.kept, dict(sorted(counts.dropped.items())), inputs, recipe.seed, round(time.monotonic() - begun, 2),
         {"mundap": version("mundap")}, {"sources": counts.sources, "hosts": hosts, "misfits": counts.misfits},
@@ -60,11 +63,23 @@ def run(recipe: Recipe, work: Work) -> Manifest:
     return manifest
 
 
-def _sources(uses: Sequence[Use]) -> list[tuple[Use, Source]]:
+@contextmanager
+def _demo_site(sources: Sequence[tuple[Use, Source]]) -> Iterator[Sequence[tuple[Use, Source]]]:
+    """The sources with every site among them looked for behind a free port of this machine, where its replica answers."""
+    with Replica().running() as address:
+        yield [
+            (use, replace(source, base_url=f"{address}/{use.use}") if isinstance(source, Crawl) else source)
+            for use, source in sources
+        ]
+
+
+def _sources(uses: Sequence[Use], demo_site: bool = False) -> list[tuple[Use, Source]]:
     made, problems = [], []
     for number, use in enumerate(uses):
+        # The port is not known yet, and must not be part of what decides whether the stage is fresh.
+        stand_in = {"base_url": "http://127.0.0.1"} if demo_site and use.use in SITES else {}
         try:
-            made.append((use, registry.create("sources", use.use, **use.config)))
+            made.append((use, registry.create("sources", use.use, **use.config, **stand_in)))
         except ConfigError as error:
             problems += [f"sources.{number} ({use.use}): {problem}" for problem in error.problems]
         except UserError as error:
