@@ -181,9 +181,10 @@ def show(
     seed: Annotated[int, typer.Option(help="Which rows are drawn.")] = 0,
 ) -> None:
     """Show what a stage kept, dropped and changed."""
-    from mundap.clean.show import show as look
+    from mundap import pipeline
 
-    look(folder, samples, seed)
+    for line in pipeline.show(folder, samples, seed):
+        _print(line)
 
 
 @app.command()
@@ -211,7 +212,9 @@ def demo_site(port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 
 
 @app.command(name="list")
 def list_names(
-    kind: Annotated[str, typer.Argument(help="models, retrievers, sources, steps, templates or topics.")],
+    kind: Annotated[
+        str, typer.Argument(help="models, translators, sources, steps, augmenters, retrievers, templates or topics.")
+    ],
     as_json: AsJson = False,
 ) -> None:
     """List what a recipe or a command can name."""
@@ -226,6 +229,24 @@ def check(recipe: RecipePath, override: Override = None) -> None:
 
     found = config.read(recipe, override or ())
     typer.echo(f"{recipe}: no problems found. Digest {found.key}")
+    if "train" in found.model_fields_set:
+        from mundap.train import estimate
+
+        typer.echo(estimate.line(found))
+
+
+@app.command()
+def estimate(
+    recipe: RecipePath,
+    override: Override = None,
+    memory: Annotated[float | None, typer.Option(min=1, help="Plan for a GPU with this many GB instead.")] = None,
+) -> None:
+    """Say what memory and disk training needs, and what would fit, before anything is loaded."""
+    from mundap import config
+    from mundap.train.estimate import report
+
+    for line in report(config.read(recipe, override or ()), memory):
+        typer.echo(line)
 
 
 @app.command()

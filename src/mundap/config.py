@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from mundap import registry
+from mundap import prompts, registry
 from mundap.errors import ConfigError, UnknownName, UserError, did_you_mean
 from mundap.store import digest
 
@@ -62,10 +62,14 @@ class Chat(_Section):
 
 
 class Collect(_Section):
-    """Where records come from. A site is fetched only with a `permission` text among its keys."""
+    """Where records come from. A site is fetched only with a `permission` text among its keys.
+
+    `demo_site` looks for every site among the replicas on this machine, which are started for the crawl.
+    """
 
     sources: tuple[Use, ...] = ()
     cache: str | None = None
+    demo_site: bool = False
 
 
 class Clean(_Section):
@@ -76,11 +80,19 @@ class Clean(_Section):
 
 
 class Augment(_Section):
-    """What a model adds: repaired questions, new ones, dialogues, translations; `requests` and `tokens` end the bill."""
+    """What a model adds: repaired questions, new ones, dialogues, translations; `requests` and `tokens` end the bill.
+
+    `at_once` requests are on their way to a server. `prices` are those of a million prompt and completion tokens.
+    """
 
     steps: tuple[Named, ...] = ()
     requests: int | None = Field(default=None, ge=0)
     tokens: int | None = Field(default=None, ge=0)
+    at_once: int = Field(default=16, ge=1, le=512)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+    tokens_per_minute: int | None = Field(default=None, ge=1)
+    retries: int = Field(default=6, ge=0, le=20)
+    prices: Mapping[str, tuple[float, float]] = {}
 
 
 class Mix(_Section):
@@ -88,25 +100,50 @@ class Mix(_Section):
 
     path: str
     share: float = Field(gt=0, lt=1)
+    licence: str = ""
+
+
+def _template(name: str) -> str:
+    try:
+        return prompts.template(name).name
+    except UnknownName as error:
+        raise ValueError(str(error)) from error
+
+
+def _shares(mixes: tuple[Mix, ...]) -> tuple[Mix, ...]:
+    if (whole := sum(mix.share for mix in mixes)) >= 1:
+        raise ValueError(f"the shares add up to {whole:g}, so that no medical row is left; make them less than 1")
+    return mixes
 
 
 class Build(_Section):
-    """The dataset. `template: model` is the base model's own chat template; splits are shares of groups."""
+    """The dataset. `template: model` is the base model's own chat template; splits are shares of groups.
 
-    template: str = "mundap-ko"
+    With `licences` or `permissions` only rows that have one of them stay; `contamination` are evaluation sets to keep away from.
+    """
+
+    template: Annotated[str, AfterValidator(_template)] = "mundap-ko"
     val: float = Field(default=0.05, ge=0, lt=0.5)
     test: float = Field(default=0.05, ge=0, lt=0.5)
     lang: Literal["ko", "en"] | None = None
-    mix: tuple[Mix, ...] = ()
+    mix: Annotated[tuple[Mix, ...], AfterValidator(_shares)] = ()
     length: int = Field(default=1024, ge=32)
     licences: tuple[str, ...] = ()
+    permissions: tuple[str, ...] = ()
     contamination: tuple[str, ...] = ()
 
 
 class Train(_Section):
-    """How a base model is tuned. `base` is `bundled`, a folder or a hub id."""
+    """How a base model is tuned. `base` is `bundled`, a folder, a .gguf file or a hub id (with a `revision`).
+
+    `lang` keeps to the rows of one language. `alpha` is twice the rank unless given: an adapter then weighs the same
+    whatever its rank. `warmup` below 1 is a share of the steps. `checkpointing` (of activations) is on where there is
+    a GPU. `budget`, like 3h, ends a run in time; the next one goes on.
+    """
 
     base: str = "bundled"
+    revision: str | None = None
+    lang: Literal["ko", "en"] | None = None
     method: Literal["lora", "qlora", "int8", "full"] = "lora"
     rank: int = Field(default=16, ge=1)
     alpha: float | None = Field(default=None, gt=0)
@@ -149,13 +186,18 @@ class Export(_Section):
 
 
 class Publish(_Section):
-    """Upload to a model hub: a dry run unless `upload`, private unless told otherwise. The token is in the environment."""
+    """Upload to a model hub: a dry run unless `upload`, private unless told otherwise. The token is in the environment.
+
+    `permissions` are those of the data that cover publishing; `base_licence` is the base's, where it is not known.
+    """
 
     repo: str = ""
     private: bool = True
     upload: bool = False
     endpoint: str | None = None
     token_from: str = "HF_TOKEN"
+    permissions: tuple[str, ...] = ()
+    base_licence: str = ""
 
 
 class Evaluate(_Section):
@@ -256,7 +298,7 @@ def _problem(error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"{place}: unknown key{did_you_mean(str(last), _known(parents))}"
-    return f"{place}: {error['msg']} (found {error['input']!r})"
+    return f"{place}: {error['msg'].removeprefix('Value error, ')} (found {error['input']!r})"
 
 
 def _known(parents: Sequence[Any]) -> list[str]:
@@ -275,7 +317,10 @@ def _names(raw: Mapping[str, Any]) -> list[str]:
         (f"collect.sources.{n}.use", "sources", name) for n, name in _uses(_section(raw, "collect").get("sources"))
     ]
     wanted += [(f"clean.steps.{n}", "steps", name) for n, name in _uses(_section(raw, "clean").get("steps"))]
+    wanted += [(f"augment.steps.{n}", "augmenters", name) for n, name in _uses(_section(raw, "augment").get("steps"))]
+    wanted += [("chat.translate", "translators", name) for _, name in _uses([chat.get("translate")])]
     problems = [_unknown(*each) for each in wanted]
+    problems.append(_translating(chat.get("translate"), models))
     model, known = chat.get("model"), [*map(str, models), *registry.names("models")]
     if (
         isinstance(model, str)
@@ -284,6 +329,15 @@ def _names(raw: Mapping[str, Any]) -> list[str]:
     ):
         problems.append(f"chat.model: no model {model!r}{did_you_mean(model, known)}")
     return [problem for problem in problems if problem]
+
+
+def _translating(translate: Any, models: Mapping[str, Any]) -> str:
+    """What is wrong with the model that `llm` translates with, which must be one of the recipe's or the bundled one."""
+    config = translate if isinstance(translate, dict) else {"use": translate}
+    name = config.get("model", "")
+    if config.get("use") != "llm" or name in [*models, "bundled"]:
+        return ""
+    return f"chat.translate.model: no model {name!r} under `models`{did_you_mean(str(name), map(str, models))}"
 
 
 def _uses(listed: Any) -> list[tuple[int, Any]]:

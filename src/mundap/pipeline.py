@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +60,23 @@ def trace(record: str, runs: Path) -> Iterator[dict[str, Any]]:
                 file = run_folder / stage.name / f"{name}.jsonl"
                 rows = read_jsonl(file) if file.is_file() else ()
                 yield from (_place(row, file) for row in rows if _id(row).startswith(record))
+
+
+_SHOWS = {"clean": "mundap.clean.show:show", "build": "mundap.dataset.report:look"}
+
+
+def show(folder: Path, samples: int = 3, seed: int = 0) -> Iterator[dict[str, Any]]:
+    """A finished stage: some have a view of their own, which is printed; of the others what they counted and first rows."""
+    name = folder.resolve().name
+    if name in _SHOWS:
+        module, _, function = _SHOWS[name].partition(":")
+        getattr(import_module(module), function)(folder, samples, seed)
+        return
+    manifest, out = Work(folder.resolve().parent).manifest(name), folder / "out.jsonl"
+    if manifest is None:
+        raise UserError(f"{folder} holds no finished stage; name one such as runs/<name>/clean")
+    yield {"stage": manifest.stage, "kept": manifest.kept, "dropped": dict(manifest.dropped), **manifest.details}
+    yield from islice(read_jsonl(out) if out.is_file() else (), samples)
 
 
 def _id(row: Mapping[str, Any]) -> str:

@@ -21,13 +21,14 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def advance(self, amount: int) -> None:
-        """Note that `amount` more is done."""
+    def advance(self, amount: int, what: str = "") -> None:
+        """Note that `amount` more is done; `what` replaces the words beside the bar."""
+        self._what = what or self._what
         self._done += amount
         if self._bar is None and sys.stderr.isatty() and monotonic() - self._began > _PATIENCE:
             self._start()
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done)
+            self._bar.update(self._task, completed=self._done, description=self._what)
 
     def _start(self) -> None:
         from rich.console import Console

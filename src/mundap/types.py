@@ -69,8 +69,19 @@ class Drop:
 
 
 @dataclass(frozen=True, slots=True)
+class Message:
+    """One line of a conversation."""
+
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
-    """One training or evaluation row in Alpaca's form, with the split and the group that must not straddle splits."""
+    """One training or evaluation row in Alpaca's form, with the split and the group that must not straddle splits.
+
+    `id` is its record's. `turns` are those of a dialogue, of which `input` is the talk so far and `output` the last.
+    """
 
     id: str
     instruction: str
@@ -78,14 +89,14 @@ class Example:
     output: str
     split: str = "train"
     group: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One line of a conversation."""
-
-    role: Role
-    content: str
+    origin: Origin | Literal["general"] = "asked"
+    lang: Lang = "ko"
+    specialty: str = ""
+    source: str = ""
+    licence: str = ""
+    permission: str = ""
+    trail: tuple[str, ...] = ()
+    turns: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mundap.chat import compose, cues, grounded
+from mundap.chat import compose, cues, grounded, translated
 from mundap.chat.phrases import say
 from mundap.chat.profile import person
 from mundap.chat.question import Question
@@ -37,11 +37,13 @@ class Engine:
         topics: Mapping[str, Topic] | None = None,
         model: Model | None = None,
         options: Options | None = None,
+        interpreter: translated.Interpreter | None = None,
     ) -> None:
         self.topics = load.topics() if topics is None else topics
         self.retriever = retriever
         self.model = model
         self.options = options or Options()
+        self.interpreter = interpreter
         self._subjects = Subjects(self.topics, retriever)
 
     @property
@@ -96,10 +98,25 @@ class Engine:
             return
         why = ""
         if self.model is not None:
-            why = yield from _written(self.model, options, history, question, urgency)
+            why = yield from self._written(self.model, options, history, question, urgency)
             if not why:
                 return
         yield from _composed(question, urgency, why)
+
+    def _written(
+        self, model: Model, options: Options, history: Sequence[Message], question: Question, urgency: Urgency
+    ) -> Generator[Event, None, str]:
+        """The model's answer as far as its sources carry it. Returns why there is none, or an empty string."""
+        between = self.interpreter if question.lang == "ko" else None
+        if ("en" if between else question.lang) not in model.languages:
+            return say("why.language", question.lang, model=model.name)
+        try:
+            if between is not None:
+                return (yield from translated.write(between, model, options, question, urgency))
+            return (yield from grounded.write(model, options, history, question, urgency))
+        except ModelError as error:
+            _LOG.error("model failed: %s", type(error).__name__)
+            return say("why.failed", question.lang, model=model.name)
 
     def question(
         self, history: Sequence[Message], said: Sequence[str], profile: Profile | None, lang: Lang, urgency: Urgency
@@ -138,19 +155,6 @@ class Engine:
             return say("not_medical", lang)
         name = load.departments()[department or "family_medicine"][lang]
         return "\n\n".join([*_urgent(urgency, lang), say("no_evidence", lang, departments=name)])
-
-
-def _written(
-    model: Model, options: Options, history: Sequence[Message], question: Question, urgency: Urgency
-) -> Generator[Event, None, str]:
-    """The model's answer as far as its sources carry it. Returns why there is none, or an empty string."""
-    if question.lang not in model.languages:
-        return say("why.language", question.lang, model=model.name)
-    try:
-        return (yield from grounded.write(model, options, history, question, urgency))
-    except ModelError as error:
-        _LOG.error("model failed: %s", type(error).__name__)
-        return say("why.failed", question.lang, model=model.name)
 
 
 def clean(text: str) -> str:

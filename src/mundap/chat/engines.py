@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
@@ -10,6 +11,7 @@ from typing import Any
 from mundap import registry
 from mundap.chat.engine import Engine
 from mundap.chat.phrases import say
+from mundap.chat.translated import Interpreter
 from mundap.config import Recipe, Use
 from mundap.errors import UnknownName, UserError, did_you_mean
 from mundap.knowledge import load
@@ -18,6 +20,7 @@ from mundap.models.llama import bundled_path
 from mundap.protocols import Model, Retriever
 from mundap.safety import replies
 from mundap.safety.triage import safe_triage
+from mundap.translate.shielded import Shielded
 from mundap.types import Lang, Options, Urgency
 
 COMPOSE = "compose"
@@ -35,8 +38,10 @@ class Engines:
         self._retriever: Retriever = registry.create(
             "retrievers", self._recipe.chat.retrieve, sections=list(sections(self.topics.values()))
         )
+        self._models: dict[str, Model] = {}
         self._open: dict[str, Engine] = {}
         self._lock = Lock()
+        self._interpreter = self._translating()
 
     def names(self) -> list[str]:
         """What can be asked for, the default first."""
@@ -52,7 +57,8 @@ class Engines:
             raise UnknownName(f"no model is called {name!r}{did_you_mean(name, self.names())}")
         with self._lock:
             if name not in self._open:
-                self._open[name] = Engine(self._retriever, self.topics, self._model(name), self._options())
+                model = None if name == COMPOSE else self._model(name)
+                self._open[name] = Engine(self._retriever, self.topics, model, self._options(), self._interpreter)
             return self._open[name]
 
     def warm(self) -> None:
@@ -68,13 +74,30 @@ class Engines:
         """Let go of all models."""
         with self._lock:
             self._open.clear()
+            self._models.clear()
 
-    def _model(self, name: str) -> Model | None:
-        if name == COMPOSE:
+    def _model(self, name: str) -> Model:
+        """A model, loaded once: the translator `llm` may be one that also answers."""
+        if name not in self._models:
+            use = self._uses[name]
+            self._models[name] = registry.create("models", use.use, **use.config)
+        return self._models[name]
+
+    def _translating(self) -> Interpreter | None:
+        """The recipe's translator in its shield, made at once: what is wrong with it shows before anybody asks."""
+        use = self._recipe.chat.translate
+        if use is None:
             return None
-        use = self._uses[name]
-        model: Model = registry.create("models", use.use, **use.config)
-        return model
+        config = use.config
+        if use.use == "llm" and isinstance(config.get("model"), str):
+            config["model"] = self._model(config["model"])
+        engine = registry.create("translators", use.use, **config)
+        if directed := getattr(engine, "directed", None):  # what knows its directions must have both
+            directed("ko", "en")
+            directed("en", "ko")
+        if notice := getattr(engine, "notice", ""):
+            print(f"{use.use}: {notice}", file=sys.stderr)
+        return Shielded(engine, final=(Exception,))  # a turn that waits for more failures only lasts longer
 
     def _options(self) -> Options:
         return Options(**self._recipe.chat.generation.model_dump())

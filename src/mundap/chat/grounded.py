@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -33,6 +33,21 @@ _EVIDENCE = 1500  # characters of each source that a prompt holds
 _TOKENS = Tokens()
 
 
+def _as_it_is(sentence: str) -> str:
+    return sentence
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How model and person understand each other: what the model is asked, and what the person is told for a sentence.
+
+    `tell` gives '' for a sentence that must be left out; it may raise `ModelError`, like a model.
+    """
+
+    asked: Question
+    tell: Callable[[str], str] = _as_it_is
+
+
 @dataclass
 class _Draft:
     """What has been shown so far and which sources carried it."""
@@ -43,16 +58,21 @@ class _Draft:
 
 
 def write(
-    model: Model, options: Options, history: Sequence[Message], question: Question, urgency: Urgency
+    model: Model,
+    options: Options,
+    history: Sequence[Message],
+    question: Question,
+    urgency: Urgency,
+    voice: Voice | None = None,
 ) -> Generator[str | Reply, None, str]:
     """Yield the model's supported sentences, then when to go, then the `Reply`. Returns why nothing was shown, or ''.
 
     A model that fails after its first sentence ends with the safety lines and `finish="error"`, never as if whole.
     """
-    sources = {topic.id: evidence(topic, question) for topic in question.topics}
+    voice = voice or Voice(question)
     draft = _Draft()
     try:
-        yield from _sentences(model, options, history, question, sources, draft)
+        yield from _sentences(model, options, history, question, voice, draft)
     except ModelError as error:
         if not draft.shown:
             raise
@@ -60,8 +80,13 @@ def write(
         draft.finish = "error"
     if not draft.shown:
         return say("why.unsupported", question.lang, model=model.name)
-    yield from _ending(model, question, urgency, sources, draft)
+    yield from _ending(model, question, urgency, draft)
     return ""
+
+
+def evidences(question: Question) -> dict[str, str]:
+    """The evidence of each topic, in the question's language."""
+    return {topic.id: evidence(topic, question) for topic in question.topics}
 
 
 def evidence(topic: Topic, question: Question) -> str:
@@ -76,20 +101,22 @@ def _sentences(
     options: Options,
     history: Sequence[Message],
     question: Question,
-    sources: dict[str, str],
+    voice: Voice,
     draft: _Draft,
 ) -> Iterator[str]:
-    facts = [*describe(question.person.profile, question.person.groups, question.lang)]
-    asked = prompts.chat(history[:-1], list(sources.values()), question.text, question.lang, facts)
-    guard = Guard(question.lang, sources.values())
+    sources = evidences(voice.asked)
+    facts = [*describe(question.person.profile, question.person.groups, voice.asked.lang)]
+    asked = prompts.chat(history[:-1], list(sources.values()), voice.asked.text, voice.asked.lang, facts)
+    guard = Guard(voice.asked.lang, sources.values())
     pieces: Any = model.generate(asked, options)
     with closing(pieces):
         for sentence in sentences(pieces):
             verdict = guard.check(sentence)
             topic = carrier(sentence, sources) if verdict.shown else ""
-            if topic:
+            told = voice.tell(_MARK.sub("", sentence)) if topic else ""
+            if told:
                 yield from _above(question, draft)
-                yield _add(draft, _MARK.sub("", sentence), topic)
+                yield _add(draft, told, topic)
             if verdict.stop:
                 break
 
@@ -114,6 +141,12 @@ def carrier(sentence: str, sources: dict[str, str]) -> str:
     return best if words_held >= _CARRIED and pairs_held >= _NEIGHBOURS else ""
 
 
+def shared(sentence: str, texts: Iterable[str]) -> float:
+    """The share (0 to 1) of a sentence's words that one of the texts holds, at best."""
+    words = _TOKENS(sentence)
+    return max((_held(words, _TOKENS(text))[0] for text in texts), default=0.0) if words else 0.0
+
+
 def _held(words: Sequence[str], source: Sequence[str]) -> tuple[float, float]:
     """Shares (0 to 1) of a sentence's words and of its pairs of neighbours that a source holds."""
     known, pairs = set(source), set(pairwise(source))
@@ -134,9 +167,7 @@ def _add(draft: _Draft, sentence: str, topic: str) -> str:
     return piece
 
 
-def _ending(
-    model: Model, question: Question, urgency: Urgency, sources: dict[str, str], draft: _Draft
-) -> Iterator[str | Reply]:
+def _ending(model: Model, question: Question, urgency: Urgency, draft: _Draft) -> Iterator[str | Reply]:
     ending = lay_out(question, after_model(question), draft.topics)
     for paragraph in ending.paragraphs:
         yield f"\n\n{paragraph}"
@@ -146,7 +177,7 @@ def _ending(
     yield Reply(
         text="",
         urgency=urgency,
-        citations=tuple(cite(n, topics[topic], sources[topic]) for n, topic in enumerate(order, 1)),
+        citations=tuple(cite(n, topics[topic], evidence(topics[topic], question)) for n, topic in enumerate(order, 1)),
         follow_ups=ending.follow_ups,
         profile_used=ending.profile_used,
         model=model.name,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mundap.errors import ModelError
 from mundap.types import Lang, Message, Options
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 
 class Http:
@@ -31,6 +34,7 @@ class Http:
         self.url = url
         self.languages: frozenset[Lang] = frozenset(languages)
         self._key_from, self._key = key_from, os.environ.get(key_from, "").strip()
+        self.timeout = timeout
         self._client = OpenAI(base_url=url, api_key=self._key or "none", timeout=timeout, max_retries=1)
         self.name = name
         if not name:
@@ -43,7 +47,13 @@ class Http:
         except ModelError:
             raise
         except Exception as error:  # what a foreign server sends can break its client anywhere
-            raise ModelError(self._advice(error)) from error
+            raise ModelError(self.advice(error)) from error
+
+    def asynchronous(self) -> AsyncOpenAI:
+        """A client of the same server for many requests at once. It tries once; whoever asks retries, and closes it."""
+        from openai import AsyncOpenAI
+
+        return AsyncOpenAI(base_url=self.url, api_key=self._key or "none", timeout=self.timeout, max_retries=0)
 
     def _stream(self, messages: Sequence[Message], options: Options) -> Iterator[str]:
         chat: Any = [{"role": line.role, "content": line.content} for line in messages]
@@ -68,12 +78,12 @@ class Http:
         try:
             names = [str(model.id) for model in self._client.models.list()]
         except Exception as error:  # as in `generate`
-            raise ModelError(self._advice(error)) from error
+            raise ModelError(self.advice(error)) from error
         if len(names) != 1:
             raise ModelError(f"{self.url} has {len(names)} models; choose one by name: {', '.join(names) or 'none'}")
         return names[0]
 
-    def _advice(self, error: Exception) -> str:
+    def advice(self, error: Exception) -> str:
         """What failed, without the key should the server repeat it, and what to do."""
         status = getattr(error, "status_code", None)
         said = str(error)

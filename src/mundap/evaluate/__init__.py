@@ -1,0 +1,1 @@
+"""Measuring models and the whole assistant, and the items they are measured on."""

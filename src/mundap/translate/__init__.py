@@ -1,0 +1,1 @@
+"""Texts between Korean and English: engines behind one protocol, and the shield around all of them."""
