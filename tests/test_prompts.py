@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import time
+import urllib.request
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from mundap import prompts
-from mundap.errors import UnknownName
-from mundap.types import Lang, Message
+from mundap.errors import UnknownName, UserError
+from mundap.models import llama
+from mundap.types import Example, Lang, Message
 
+# The environment in which transformers renders chat templates.
+JINJA = ImmutableSandboxedEnvironment(trim_blocks=True, lstrip_blocks=True)
 TEMPLATES = prompts.template_names()
 TALK = [
     Message("system", "쉬운 말로 답하세요."),
@@ -34,8 +41,25 @@ def test_an_unknown_template_gets_the_closest() -> None:
 
 
 def test_alpaca_is_laid_out_letter_by_letter() -> None:
+    begin = "An instruction follows, and the input that it is about. Write the response that it asks for.\n\n"
     assert prompts.render("alpaca", TALK[:3], end="</s>").text == (
-        "쉬운 말로 답하세요.\n\n### Instruction:\n머리가 아파요.\n\n### Response:\n언제부터 아프셨나요?</s>\n\n"
+        f"{begin}### Instruction:\n쉬운 말로 답하세요.\n\n### Input:\n머리가 아파요.\n\n### Response:\n언제부터 아프셨나요?</s>\n\n"
+    )
+
+
+def test_without_a_system_message_the_question_is_the_instruction() -> None:
+    assert prompts.render("alpaca", TALK[1:2]).text == (
+        "An instruction follows. Write the response that it asks for.\n\n### Instruction:\n머리가 아파요.\n\n### Response:\n"
+    )
+    assert prompts.render("kullm", TALK[1:2]).text == (
+        "명령어가 이어집니다. 명령어에 맞는 응답을 쓰세요.\n\n### 명령어:\n머리가 아파요.\n\n### 응답:\n"
+    )
+
+
+def test_kullm_is_laid_out_letter_by_letter() -> None:
+    assert prompts.render("kullm", TALK[:2]).text == (
+        "명령어와, 그 명령어가 다룰 입력이 이어집니다. 명령어에 맞는 응답을 쓰세요.\n\n"
+        "### 명령어:\n쉬운 말로 답하세요.\n\n### 입력:\n머리가 아파요.\n\n### 응답:\n"
     )
 
 
@@ -46,10 +70,11 @@ def test_mundap_ko_is_laid_out_letter_by_letter() -> None:
     )
 
 
-def test_question_context_answer_is_laid_out_letter_by_letter() -> None:
+def test_question_context_answer_comes_in_that_order() -> None:
     assert prompts.render("question-context-answer", TALK[:3]).text == (
-        "### context: 쉬운 말로 답하세요.\n\n### question: 머리가 아파요.\n\n### answer: 언제부터 아프셨나요?\n\n"
+        "### question: 머리가 아파요.\n\n### context: 쉬운 말로 답하세요.\n\n### answer:\n언제부터 아프셨나요?\n\n"
     )
+    assert prompts.render("question-context-answer", TALK[1:2]).text == "### question: 머리가 아파요.\n\n### answer:\n"
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -92,7 +117,116 @@ def test_stop_strings_are_the_turns_that_a_model_must_not_write(template: str) -
 
 
 def test_nothing_at_all() -> None:
-    assert prompts.render("alpaca", []) == prompts.Rendered("", (), ("### Instruction:", "### Response:"))
+    assert prompts.render("alpaca", []) == prompts.Rendered("", (), ("### Instruction:", "### Input:", "### Response:"))
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+@settings(max_examples=60, deadline=None)
+@given(talk=TURNS, end=st.sampled_from(["", "</s>", "<|im_end|>"]), bos=st.sampled_from(["", "<s>"]))
+def test_the_chat_template_gives_what_render_gives(template: str, talk: list[Message], end: str, bos: str) -> None:
+    lines = [{"role": line.role, "content": line.content} for line in talk]
+    opened = bool(talk) and talk[-1].role == "user"
+    source = JINJA.from_string(prompts.jinja(template, bos=bool(bos)))
+    text = source.render(messages=lines, eos_token=end, bos_token=bos, add_generation_prompt=opened)
+    assert text == bos + prompts.render(template, talk, end).text
+
+
+def test_a_chat_template_needs_no_special_tokens() -> None:
+    lines = [{"role": "assistant", "content": "네"}]
+    source = JINJA.from_string(prompts.jinja("mundap-ko", bos=True))
+    assert source.render(messages=lines, add_generation_prompt=True) == "### 답변:\n네\n\n### 답변:\n"
+
+
+@pytest.mark.skipif(llama.bundled_path() is None, reason="the bundled model is not installed")
+@pytest.mark.parametrize("template", ["alpaca", "question-context-answer"])
+def test_llama_cpp_lays_out_the_same(template: str) -> None:
+    """The engine of GGUF files reads Jinja by a parser of its own; it is asked through its own HTTP endpoint."""
+    import xllamacpp
+
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path, parameters.n_ctx, parameters.verbosity = str(llama.bundled_path()), 256, -1
+    parameters.chat_template, parameters.use_jinja = prompts.jinja(template), True
+    server = xllamacpp.Server(parameters)
+    for talk in (TALK[:2], TALK[1:2], TALK[:4], TALK[1:4], [Message("user", 'a "b"\n\\n {{ c }} {% d %}')]):
+        body = json.dumps({"messages": [{"role": line.role, "content": line.content} for line in talk]}).encode()
+        with urllib.request.urlopen(f"{server.listening_address}/apply-template", body, timeout=30) as reply:
+            assert json.load(reply)["prompt"] == prompts.render(template, talk, "<|im_end|>").text
+
+
+def test_a_saved_template_comes_back_and_renders_the_same(tmp_path: Path) -> None:
+    for name in TEMPLATES:
+        prompts.save(name, tmp_path)
+        found = prompts.saved(tmp_path)
+        assert found == prompts.template(name)
+        assert prompts.render(found, TALK, "</s>") == prompts.render(name, TALK, "</s>")
+        prompts.agree(tmp_path, name)
+    row = json.loads((tmp_path / "template.json").read_text("utf-8"))
+    assert sorted(row) == ["definition", "digest", "name", "stop"]
+    assert row["digest"] == prompts.digest(name)
+    assert row["definition"] == prompts.definition(name)
+
+
+def test_the_base_models_own_template_is_saved_but_not_laid_out_here(tmp_path: Path) -> None:
+    prompts.save("model", tmp_path)
+    found = prompts.saved(tmp_path)
+    assert found is not None and found.name == prompts.MODEL and found.stop == ()
+    for act in (prompts.render, lambda found, _: prompts.jinja(found)):
+        with pytest.raises(UserError, match="only its tokenizer can lay it out"):
+            act(found, TALK)
+
+
+def test_another_template_is_refused(tmp_path: Path) -> None:
+    prompts.agree(tmp_path, "alpaca")
+    prompts.save("alpaca", tmp_path)
+    with pytest.raises(UserError, match="was made with template 'alpaca', not 'kullm'"):
+        prompts.agree(tmp_path, "kullm")
+    with pytest.raises(UnknownName, match="did you mean 'kullm'"):
+        prompts.agree(tmp_path, "kulm")
+
+
+def test_an_older_version_of_a_template_is_refused_by_name_but_still_renders(tmp_path: Path) -> None:
+    older = dict(prompts.definition("alpaca"), preamble="Older. ")
+    row = {"name": "alpaca", "digest": prompts.Template("alpaca", older).digest, "definition": older, "stop": []}
+    (tmp_path / "template.json").write_text(json.dumps(row), "utf-8")
+    with pytest.raises(UserError, match="another version of template 'alpaca'"):
+        prompts.agree(tmp_path, "alpaca")
+    found = prompts.saved(tmp_path)
+    assert found is not None
+    assert prompts.render(found, TALK).text.startswith("Older. ### Instruction:")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"name": "a", "definition": 3}', "\udcff"])
+def test_a_broken_template_file_is_one_clear_message(tmp_path: Path, text: str) -> None:
+    (tmp_path / "template.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(UserError, match="template.json is not a template that mundap wrote"):
+        prompts.saved(tmp_path)
+
+
+def test_an_edited_template_file_is_refused(tmp_path: Path) -> None:
+    path = prompts.save("kullm", tmp_path)
+    path.write_text(path.read_text("utf-8").replace("### 응답", "### 답"), "utf-8")
+    with pytest.raises(UserError, match="was changed after it was written"):
+        prompts.saved(tmp_path)
+
+
+def test_a_row_becomes_a_conversation() -> None:
+    row = Example("1", "답해 주세요.", "머리가 아파요.", "쉬세요.")
+    assert [(line.role, line.content) for line in prompts.messages_of(row)] == [
+        ("system", "답해 주세요."), ("user", "머리가 아파요."), ("assistant", "쉬세요."),
+    ]  # fmt: skip
+    alone = Example("1", "시를 써 주세요.", "", "꽃이 핀다.")
+    assert [line.role for line in prompts.messages_of(alone)] == ["user", "assistant"]
+    talk = Example(
+        "1", "물어봐 주세요.", "의사: 언제부터요?\n환자: 어제요.", "쉬세요.", turns=(TALK[2], TALK[3], TALK[4])
+    )
+    assert prompts.messages_of(talk) == [Message("user", "물어봐 주세요."), *TALK[2:]]
+
+
+@pytest.mark.parametrize("lang", ["ko", "en"])
+def test_every_language_has_instructions_of_its_own(lang: Lang) -> None:
+    texts = {prompts.instruction(lang), prompts.instruction(lang, dialogue=True)}
+    assert len(texts) == 2
+    assert all(len(text) > 20 for text in texts)
 
 
 MARKERS = [
