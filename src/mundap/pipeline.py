@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mundap.errors import UserError, did_you_mean
-from mundap.store import Manifest, Work, read_jsonl
+from mundap.store import Manifest, Work, read_jsonl, replacing
 
 if TYPE_CHECKING:
     from mundap.config import Recipe
@@ -42,9 +42,18 @@ _ALWAYS = ("collect", "clean")
 def run(recipe: Recipe, work: Work, first: str = "", last: str = "") -> Iterator[Manifest]:
     """Run the stages from `first` to `last` (default: all). A stage that is fresh returns its manifest at once."""
     with work.lock():
+        _keep(recipe, work)
         for stage in _wanted(recipe, first, last):
             module, _, function = stage.target.partition(":")
             yield getattr(import_module(module), function)(recipe, work)
+
+
+def _keep(recipe: Recipe, work: Work) -> None:
+    """The recipe as it was resolved, beside what it made."""
+    import yaml
+
+    with replacing(work.root / "recipe.yaml") as stream:
+        yaml.safe_dump(recipe.model_dump(mode="json", exclude_unset=True), stream, allow_unicode=True, sort_keys=False)
 
 
 def work_folder(recipe: Recipe, runs: Path = Path("runs")) -> Work:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from mundap import registry
 from mundap.chat.engine import Engine
 from mundap.chat.phrases import say
+from mundap.chat.places import described
 from mundap.chat.translated import Interpreter
 from mundap.config import Recipe, Use
-from mundap.errors import UnknownName, UserError, did_you_mean
+from mundap.errors import UnknownName, did_you_mean
 from mundap.knowledge import load
 from mundap.knowledge.passages import sections
 from mundap.models.llama import bundled_path
@@ -117,20 +116,8 @@ def _add(uses: dict[str, Use], model: str) -> str:
         return COMPOSE
     if model in uses:
         return model
-    config = _described(model)
-    name = Path(model).stem if config["use"] == "gguf" else model
+    config = described(model)
+    short = config.get("name") or Path(model).name.removesuffix(".gguf")
+    name = str(model if config["use"] == "http" else short)
     uses[name] = Use(**config)
     return name
-
-
-def _described(model: str) -> Mapping[str, Any]:
-    """A URL (`http://host/v1` or `http://host/v1#name`), a GGUF file, or the name of a registered model."""
-    if model.startswith(("http://", "https://")):
-        url, _, name = model.partition("#")
-        return {"use": "http", "url": url, "name": name}
-    if model.endswith(".gguf") or Path(model).is_file():
-        return {"use": "gguf", "path": model}
-    if model in registry.names("models"):
-        return {"use": model}
-    known = did_you_mean(model, [COMPOSE, *registry.names("models")])
-    raise UserError(f"no model {model!r}: give a registered name, a .gguf file or an http URL{known}")

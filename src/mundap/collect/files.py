@@ -184,7 +184,12 @@ class HuggingFace(Columns):
     def _fetched(self, datasets: Any) -> Any:
         if not self.download:
             raise UserError(f"no folder {self.path}; to fetch it as a dataset id, add download: true")
-        return datasets.load_dataset(self.path, split=self.split, revision=self.revision, streaming=True)
+        try:
+            return datasets.load_dataset(self.path, split=self.split, revision=self.revision, streaming=True)
+        except (OSError, ValueError) as error:
+            said = " ".join(str(error).split())[:200]
+            advice = "are its id, split and revision right, is the hub reachable, and may your token read it?"
+            raise UserError(f"the dataset {self.path!r} cannot be fetched ({said}); {advice}") from error
 
 
 def _optional(key: str, value: Any) -> str:

@@ -79,7 +79,7 @@ def _sources(uses: Sequence[Use], demo_site: bool = False) -> list[tuple[Use, So
         # The port is not known yet, and must not be part of what decides whether the stage is fresh.
         stand_in = {"base_url": "http://127.0.0.1"} if demo_site and use.use in SITES else {}
         try:
-            made.append((use, registry.create("sources", use.use, **use.config, **stand_in)))
+            made.append((use, registry.create("sources", use.use, **use.config | stand_in)))
         except ConfigError as error:
             problems += [f"sources.{number} ({use.use}): {problem}" for problem in error.problems]
         except UserError as error:
