@@ -72,6 +72,7 @@ def test_good_english_questions_pass(text: str) -> None:
     [
         ("Gout is a disease of joints.", "not a question"),
         ("Hello doctor, what is gout?", "greeting"),
+        ("Why does gout come? Which foods? Why does gout come?", "repeats itself"),
         ("According to the passage, what is gout?", "speaks of its prompt"),
         ("Can a 45 year old get gout?", "a number its source lacks"),
         ("Can gout last for two weeks?", "a number its source lacks"),

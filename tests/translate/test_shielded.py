@@ -154,6 +154,12 @@ def test_an_engine_that_breaks_on_everything_ends_the_work(error: Exception) -> 
     assert engine.calls == 4  # all together, then three of them alone
 
 
+def test_an_engine_that_breaks_at_the_end_ends_the_work() -> None:
+    texts = ["Your head hurts", "My head hurts", "A bad head hurts"]
+    with pytest.raises(ModelError, match="the quota is used up"):
+        Shielded(Failing(ModelError("the quota is used up"), "bad")).translate(texts, "en", "ko")
+
+
 def test_a_wrong_setting_ends_it_at_once() -> None:
     engine = Failing(UserError("no such language"))
     with pytest.raises(UserError, match="no such language"):

@@ -68,6 +68,12 @@ def leftover(text: str, seed: QA) -> str:
     return "speaks of its prompt" if _found("leftover", seed.lang, text) else ""
 
 
+def repeats(text: str, seed: QA) -> str:
+    """No sentence twice."""
+    lines = [line.strip().lower() for line in _SENTENCE.split(text) if line.strip()]
+    return "repeats itself" if len(set(lines)) < len(lines) else ""
+
+
 def private(text: str, seed: QA) -> str:
     """Nobody is named: no person, hospital, address or number of one."""
     found = privacy.find(unicodedata.normalize("NFC", text)) or _TOKEN.search(text)
@@ -87,7 +93,7 @@ def invented(text: str, seed: QA) -> str:
     return added(text, " \n".join((seed.title, seed.question, seed.answer)), seed.lang)
 
 
-QUESTION: tuple[Check, ...] = (length, language, greeting, leftover, asks, private, copied, invented)
+QUESTION: tuple[Check, ...] = (length, language, greeting, leftover, asks, repeats, private, copied, invented)
 
 
 def added(text: str, source: str, lang: Lang) -> str:

@@ -55,7 +55,7 @@ class Shielded:
     """A translator whose work is checked. `terms` is the glossary; `drop` names further checks that make a text unfit.
 
     `batch` sentences are given to the engine at a time and kept in the cache together. Errors in `final` are let
-    through at once; other errors of the engine count against the sentence, until it fails on several in a row.
+    through at once; another error of the engine counts against its sentence when the engine goes on after it.
     """
 
     def __init__(
@@ -75,7 +75,6 @@ class Shielded:
         self.licence = str(getattr(engine, "licence", ""))
         self.cache, self._batch, self._final = cache, max(batch, 1), final
         self._actions = _actions(drop)
-        self._failed = 0
 
     def __call__(self, texts: Sequence[str], source: Lang, target: Lang) -> list[str]:
         """Translate texts that are all fit. Raises `ModelError` that names the checks which one of them failed."""
@@ -123,7 +122,7 @@ class Shielded:
             for text, shield, answer in zip(left, shields, raw, strict=True):
                 judged = self._judged(text, shield, answer, source, target)
                 done[text] = min(done.get(text, judged), judged, key=self._badness)
-            left = [text for text in left if done[text].found]
+            left = [text for text in left if _again(done[text])]
         return done
 
     def _badness(self, sentence: _Sentence) -> tuple[int, int]:
@@ -150,19 +149,24 @@ class Shielded:
         known = self.cache.get(list(keys.values())) if self.cache else {}
         answers: dict[str, str | Problem] = {text: known[each] for text, each in keys.items() if each in known}
         left = [text for text in keys if text not in answers]
+        failures: list[Exception] = []
         for start in range(0, len(left), 1 if attempt else self._batch):
             part = left[start : start + (1 if attempt else self._batch)]
-            made = dict(zip(part, self._asked(part, source, target, attempt), strict=True))
+            made = dict(zip(part, self._asked(part, source, target, failures), strict=True))
             if self.cache:
                 self.cache.put({keys[text]: answer for text, answer in made.items() if isinstance(answer, str)})
             answers.update(made)
+        if failures:  # and nothing went well since: the engine is at its end, or the quota is
+            raise _end(self.name, failures[-1]) from failures[-1]
         return [answers[text] for text in texts]
 
     def _key(self, text: str, source: Lang, target: Lang, attempt: int) -> bytes:
         told = (self.name, self.model, source, target, self.terms.version, self.version, str(attempt), text)
         return key(*told)
 
-    def _asked(self, texts: Sequence[str], source: Lang, target: Lang, attempt: int) -> list[str | Problem]:
+    def _asked(
+        self, texts: Sequence[str], source: Lang, target: Lang, failures: list[Exception]
+    ) -> list[str | Problem]:
         """The engine's answers; when it fails on several texts, those to each of them alone."""
         try:
             answers = self._engine(texts, source, target)
@@ -173,12 +177,12 @@ class Shielded:
             if isinstance(error, UserError) and not isinstance(error, ModelError):
                 raise
             if len(texts) > 1:
-                return [answer for text in texts for answer in self._asked([text], source, target, attempt)]
-            self._failed += not attempt  # the second time only those are asked for that failed the first time
-            if not attempt and self._failed >= _GIVE_UP:
+                return [answer for text in texts for answer in self._asked([text], source, target, failures)]
+            failures.append(error)
+            if len(failures) >= _GIVE_UP:
                 raise _end(self.name, error) from error
             return [Problem("engine", type(error).__name__)]
-        self._failed = 0
+        failures.clear()
         return answers
 
     def _engine(self, texts: Sequence[str], source: Lang, target: Lang) -> list[str | Problem]:
@@ -192,6 +196,11 @@ class Shielded:
         return list(answers)
 
 
+def _again(sentence: _Sentence) -> bool:
+    """Whether to ask once more: something is wrong, and the engine did not fail on the sentence alone already."""
+    return bool(sentence.found) and all(problem.check != "engine" for problem in sentence.found)
+
+
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
     """An error and those it was raised from: engines wrap what their model raises."""
     while error is not None:
@@ -203,7 +212,7 @@ def _end(name: str, error: Exception) -> UserError:
     """What ends the work: the engine's own words when they are for people."""
     if isinstance(error, UserError):
         return error
-    return ModelError(f"translator {name!r} failed on {_GIVE_UP} texts in a row ({type(error).__name__}: {error})")
+    return ModelError(f"translator {name!r} failed and did not recover ({type(error).__name__}: {error})")
 
 
 def _actions(drop: Sequence[str]) -> dict[str, str]:
