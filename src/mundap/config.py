@@ -79,13 +79,12 @@ class Clean(_Section):
     workers: int = Field(default=0, ge=0)
 
 
-class Augment(_Section):
-    """What a model adds: repaired questions, new ones, dialogues, translations; `requests` and `tokens` end the bill.
+class Asking(_Section):
+    """How a stage asks models; `requests` and `tokens` end the bill.
 
     `at_once` requests are on their way to a server. `prices` are those of a million prompt and completion tokens.
     """
 
-    steps: tuple[Named, ...] = ()
     requests: int | None = Field(default=None, ge=0)
     tokens: int | None = Field(default=None, ge=0)
     at_once: int = Field(default=16, ge=1, le=512)
@@ -93,6 +92,12 @@ class Augment(_Section):
     tokens_per_minute: int | None = Field(default=None, ge=1)
     retries: int = Field(default=6, ge=0, le=20)
     prices: Mapping[str, tuple[float, float]] = {}
+
+
+class Augment(Asking):
+    """What a model adds: repaired questions, new ones, dialogues, translations."""
+
+    steps: tuple[Named, ...] = ()
 
 
 class Mix(_Section):
@@ -200,10 +205,11 @@ class Publish(_Section):
     base_licence: str = ""
 
 
-class Evaluate(_Section):
+class Evaluate(Asking):
     """What is measured, on which targets."""
 
     metrics: tuple[Named, ...] = ()
+    at_once: int = Field(default=20, ge=1, le=512)
     targets: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     limit: int | None = Field(default=None, ge=1)

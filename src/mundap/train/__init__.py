@@ -1,0 +1,1 @@
+"""Tuning a model on the dataset, and what follows: merging, exporting, publishing."""

@@ -1,0 +1,76 @@
+"""`log.jsonl` of a training: a line for each step and each evaluation, cut back to the checkpoint when a run goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO, Any
+
+from mundap.errors import UserError
+from mundap.store import read_jsonl, write_jsonl
+
+
+class Log:
+    """Steps have `loss`, `learning_rate`, `tokens`, `seconds` and `rows` (ids, in order); evaluations `val_loss`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[dict[str, Any]] = []
+        self._stream: IO[str] | None = None
+
+    def begin(self, step: int) -> None:
+        """Keep the lines up to a step, drop what a killed run wrote after it."""
+        self.close()
+        self.rows = [row for row in self._read() if row["step"] <= step] if step else []
+        write_jsonl(self.path, self.rows)
+        self._stream = self.path.open("a", encoding="utf-8")
+
+    def _read(self) -> list[dict[str, Any]]:
+        """The lines there are; a last one cut in the middle is no line."""
+        found = []
+        try:
+            for row in read_jsonl(self.path):
+                found.append(row)
+        except UserError:
+            pass
+        return found
+
+    def add(self, **row: Any) -> None:
+        """Write a line; it is on the disk at the next `sync`, before the checkpoint that counts on it."""
+        assert self._stream is not None
+        self.rows.append(row)
+        self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+    def sync(self) -> None:
+        """Have everything on the disk."""
+        assert self._stream is not None
+        os.fsync(self._stream.fileno())
+
+    def close(self) -> None:
+        """End writing."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    @property
+    def steps(self) -> list[dict[str, Any]]:
+        """The lines of steps."""
+        return [row for row in self.rows if "loss" in row]
+
+    @property
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The lines of evaluations; step 0 is the untuned model."""
+        return [row for row in self.rows if "val_loss" in row]
+
+    def best(self) -> Mapping[str, Any] | None:
+        """The evaluation with the lowest loss after the beginning, the earlier of two alike."""
+        tuned = [row for row in self.evaluations if row["step"]]
+        return min(tuned, key=lambda row: row["val_loss"]) if tuned else None
+
+    def waited(self) -> int:
+        """Evaluations since the best one."""
+        best = self.best()
+        return sum(row["step"] > best["step"] for row in self.evaluations) if best else 0
