@@ -14,7 +14,7 @@ from mundap.asking.ask import Asked, Asker, Engine
 from mundap.asking.inside import Inside
 from mundap.asking.ledger import Ledger
 from mundap.asking.limits import Budget, Pace
-from mundap.config import Recipe, Use
+from mundap.config import Asking, Recipe, Use
 from mundap.errors import UnknownName, did_you_mean
 from mundap.protocols import Model, Translator
 from mundap.store import digest
@@ -26,20 +26,25 @@ _TRANSPORT = ("url", "key_from", "timeout", "threads", "parallel")  # how a mode
 class Context:
     """One run's models, ledger and budget; `step` names the augmenter that it is for. Close it, or use `with`.
 
+    `settings` are those of the stage that asks: augment's unless given.
+
     An augmenter asks for its models when it is made, so that a wrong name is found before any work.
     """
 
-    def __init__(self, recipe: Recipe, folder: Path, step: str = "", shared: Context | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: Path, step: str = "", shared: Context | None = None,
+        settings: Asking | None = None,
+    ) -> None:  # fmt: skip
         self.folder, self.seed, self.step = folder, recipe.seed, step
-        self._recipe = recipe
+        self._recipe, self._settings = recipe, settings or recipe.augment
         folder.mkdir(parents=True, exist_ok=True)
-        self.budget: Budget = shared.budget if shared else Budget(recipe.augment.requests, recipe.augment.tokens)
+        self.budget: Budget = shared.budget if shared else Budget(self._settings.requests, self._settings.tokens)
         self.ledger: Ledger = shared.ledger if shared else Ledger(folder / "ledger.sqlite")
         self._askers: dict[str, Asker] = shared._askers if shared else {}
 
     def of(self, step: str) -> Context:
         """The same for another augmenter."""
-        return Context(self._recipe, self.folder, step, self)
+        return Context(self._recipe, self.folder, step, self, self._settings)
 
     def ask(self, model: str) -> Asker:
         """What asks a model of the recipe; the model itself is opened for the first new request.
@@ -89,13 +94,13 @@ class Context:
         name = label(use) if found is None else found.name
         return Asker(
             name, digest([identity(use), name]), self.ledger, self.budget, partial(self._engine, use, found), self.seed,
-            4 * self._recipe.augment.at_once,
+            4 * self._settings.at_once,
         )  # fmt: skip
 
     def _engine(self, use: Use, found: Model | None) -> Engine:
         from mundap.models.http import Http
 
-        model, settings = found or _opened(use), self._recipe.augment
+        model, settings = found or _opened(use), self._settings
         if not isinstance(model, Http):
             return Inside(model, int(use.config.get("parallel", 1)))
         from mundap.asking.server import Server  # with asyncio and ssl, which the other models do not need
@@ -105,8 +110,8 @@ class Context:
 
     def _counts(self, name: str, asker: Asker) -> dict[str, Any]:
         counts = {**asdict(asker.counts), "seconds": round(asker.counts.seconds, 2)}
-        if name in self._recipe.augment.prices:
-            read, written = self._recipe.augment.prices[name]
+        if name in self._settings.prices:
+            read, written = self._settings.prices[name]
             spent = counts["prompt_tokens"] * read + counts["completion_tokens"] * written
             counts["cost"] = round(spent / 1_000_000, 6)
         return counts
