@@ -17,6 +17,7 @@ from finished import finished, recipe  # noqa: E402
 
 from mundap import prompts  # noqa: E402
 from mundap.errors import ModelError, UserError  # noqa: E402
+from mundap.models.bases import open_base  # noqa: E402
 from mundap.models.hf import Hf  # noqa: E402
 from mundap.store import Work  # noqa: E402
 from mundap.train import merge  # noqa: E402

@@ -89,6 +89,20 @@ def _sources(uses: Sequence[Use], demo_site: bool = False) -> list[tuple[Use, So
     return made
 
 
+def problems(recipe: Recipe) -> list[str]:
+    """What is wrong with every source: its config, a permission or a file that is not there. Nothing is fetched."""
+    found: list[str] = []
+    for number, use in enumerate(recipe.collect.sources):
+        try:
+            for _, source in _sources([use], recipe.collect.demo_site):
+                getattr(source, "inputs", ())
+        except ConfigError as error:
+            found += [problem.replace("sources.0", f"collect.sources.{number}", 1) for problem in error.problems]
+        except UserError as error:
+            found.append(f"collect.sources.{number} ({use.use}): {error}")
+    return found
+
+
 def _collect(sources: Sequence[tuple[Use, Source]], folder: Path, cache: Path) -> tuple[_Counts, dict[str, Any]]:
     with report.Progress() as progress:
         streams, hosts = _crawled(sources, folder / "crawl", cache, progress), _Hosts()

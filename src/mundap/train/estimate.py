@@ -175,7 +175,9 @@ def line(recipe: Recipe, where: Device | None = None) -> str:
     except UnknownShape as error:
         return f"memory cannot be estimated yet: {error}"
     if train.length > context:
-        raise UserError(f"train.length is {train.length:,}, but {train.base} reads {context:,} tokens at most; lower it")
+        raise UserError(
+            f"train.length is {train.length:,}, but {train.base} reads {context:,} tokens at most; lower it"
+        )
     verdict = "fits" if total <= where.memory * _SLACK else "does not fit"
     return f"{_asked(recipe)}: about {total / _GB:.1f} GB; {verdict} {where.name} with {where.memory / _GB:.0f} GB"
 

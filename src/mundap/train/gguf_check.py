@@ -12,6 +12,8 @@ from typing import Any
 from mundap.errors import ModelError
 from mundap.train.gguf_tokenizer import Unsupported
 
+_PATIENCE = 600.0  # seconds for one answer
+
 
 class Trial:
     """A GGUF file in llama.cpp, asked for tokens and not for text. The server listens on loopback, with a key."""
@@ -30,6 +32,7 @@ class Trial:
             self._server = xllamacpp.Server(parameters)
         except RuntimeError as error:
             raise ModelError(f"llama.cpp does not read {path}: {error}") from error
+        self.tokens("")  # a server that is let go before its thread has begun never ends (xllamacpp 2026.10)
 
     def tokens(self, text: str, special: bool = False) -> list[int]:
         """The token ids of a text; markers in it are read as special tokens, and with `special` one may be put first."""
@@ -51,7 +54,8 @@ class Trial:
     def _ask(self, path: str, body: dict[str, Any]) -> Any:
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
         url = f"{self._server.listening_address}/{path}"
-        with urllib.request.urlopen(urllib.request.Request(url, json.dumps(body).encode(), headers)) as answer:
+        request = urllib.request.Request(url, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=_PATIENCE) as answer:
             return json.load(answer)
 
 

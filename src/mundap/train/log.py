@@ -15,8 +15,8 @@ from mundap.store import read_jsonl, write_jsonl
 class Log:
     """Steps have `loss`, `learning_rate`, `tokens`, `seconds` and `rows` (ids, in order); evaluations `val_loss`."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, writes: bool = True) -> None:
+        self.path, self.writes = path, writes
         self.rows: list[dict[str, Any]] = []
         self._stream: IO[str] | None = None
 
@@ -39,13 +39,17 @@ class Log:
 
     def add(self, **row: Any) -> None:
         """Write a line; it is on the disk at the next `sync`, before the checkpoint that counts on it."""
-        assert self._stream is not None
         self.rows.append(row)
+        if not self.writes:  # one of several processes, and not the one that writes
+            return
+        assert self._stream is not None
         self._stream.write(json.dumps(row, ensure_ascii=False) + "\n")
         self._stream.flush()
 
     def sync(self) -> None:
         """Have everything on the disk."""
+        if not self.writes:
+            return
         assert self._stream is not None
         os.fsync(self._stream.fileno())
 

@@ -16,11 +16,12 @@ from mundap.config import Recipe
 from mundap.errors import MissingExtra, UserError
 from mundap.models.bases import Place, locate
 from mundap.store import Work, digest, file_digest, versions
+from mundap.train import launch
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "bitsandbytes", "tokenizers")
 _DATA = ("build/train.jsonl", "build/val.jsonl", "build/template.json")
 # What decides the result. The rest of the package (progress, curves, merging, export) may change without a new training.
-_CODE = ("data.py", "plan.py", "sft.py", "trainer.py")
+_CODE = ("data.py", "plan.py", "process.py", "sft.py", "table.py", "trainer.py")
 # Settings that change when a training ends or what it shows, not what is learnt: a run goes on after they change.
 _FREE = ("budget", "samples")
 _ROOM = 100 << 20
@@ -54,7 +55,7 @@ def plan(recipe: Recipe, work: Work) -> Plan:
     inputs = {name: file_digest(work.root / name) for name in _DATA}
     base = base_digest(place, recipe.train.revision)
     settings = {name: value for name, value in recipe.train.model_dump(mode="json").items() if name not in _FREE}
-    parts = [settings, recipe.seed, inputs, base, _code(), versions(*LIBRARIES)]
+    parts = [settings, recipe.seed, inputs, base, _code(), _profile(recipe), versions(*LIBRARIES)]
     return Plan(digest(parts), place, template, inputs, base)
 
 
@@ -80,6 +81,10 @@ def _edges(path: Path) -> tuple[int, str]:
         stream.seek(max(size - _EDGE, 0), os.SEEK_SET)
         found.update(stream.read(_EDGE))
     return size, found.hexdigest()
+
+
+def _profile(recipe: Recipe) -> str:
+    return launch.profile(recipe.train.launch) if recipe.train.launch else ""
 
 
 def _code() -> str:

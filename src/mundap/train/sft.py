@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import resource
 import shutil
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -22,35 +19,18 @@ from mundap.config import Recipe
 from mundap.errors import UserError
 from mundap.models.bases import Method, best_method, ends_of, loading, open_base, quiet, tokenizer_of
 from mundap.store import Manifest, Work, replacing, versions
-from mundap.train import curves, samples, weights
+from mundap.train import curves, samples, table, weights
 from mundap.train.budget import Budget, seconds
 from mundap.train.checkpoints import Checkpoints
 from mundap.train.data import Encoder, Order, Row, check_batch, check_template, encoded, read, shown
 from mundap.train.log import Log
 from mundap.train.plan import LIBRARIES, Plan, plan
+from mundap.train.process import Process, check_gpu, device, gpu, peak
 from mundap.train.signals import Interrupted, Signals
 from mundap.types import Drop
 
 _FOR: Mapping[str, Method] = {"qlora": "nf4", "int8": "int8"}
 _KEPT = 4  # checkpoints that may lie on the disk at once: two newest, the best, the one being written
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """Which of how many processes this is; several are started by a launcher, which sets RANK and WORLD_SIZE."""
-
-    rank: int = 0
-    world: int = 1
-
-    @classmethod
-    def here(cls) -> Process:
-        """This process, as the launcher numbered it."""
-        return cls(int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1)))
-
-    @property
-    def first(self) -> bool:
-        """Whether this is the process that writes and speaks."""
-        return self.rank == 0
 
 
 def train(recipe: Recipe, work: Work, process: Process | None = None) -> Manifest:
@@ -79,9 +59,11 @@ class _Training:
         folder = self._prepared()
         encoder = self._encoder()
         rows, val, told = self._rows(encoder)
+        made, names = self._table(rows)
+        config = self._config(self._steps(len(names)))  # before the model: a launcher's settings decide how that loads
         model = self._model()
-        with Signals() as signals:
-            tuner = self._tuner(model, encoder, rows, val, signals)
+        with Signals(self.process.first) as signals:
+            tuner = self._tuner(model, config, encoder, made, names, val, signals)
             self._check_room(tuner.model)
             self._show_first(tuner, encoder)
             before = self._before(tuner, encoder, told)
@@ -94,8 +76,12 @@ class _Training:
         """The stage's folder: its old result no longer holds, and checkpoints of another key are removed."""
         folder = self.work.folder("train")
         self.checkpoints = Checkpoints(folder / "checkpoints", self.plan.key)
-        if not self.process.first:
-            return folder
+        if self.process.first:
+            self._clear(folder)
+        self.process.wait()
+        return folder
+
+    def _clear(self, folder: Path) -> None:
         (folder / "manifest.json").unlink(missing_ok=True)
         for old in folder.glob(".*"):
             shutil.rmtree(old) if old.is_dir() else old.unlink()
@@ -107,7 +93,6 @@ class _Training:
                 (folder / name).unlink(missing_ok=True)
             with replacing(folder / "key") as stream:
                 stream.write(self.plan.key)
-        return folder
 
     def _encoder(self) -> Encoder:
         train = self.recipe.train
@@ -143,10 +128,9 @@ class _Training:
 
     def _model(self) -> Any:
         train = self.recipe.train
-        _check_gpu(train.method)
+        check_gpu(train.method)
         method = _FOR.get(train.method) or ("fp32" if train.method == "full" else best_method())
-        place = {"": self.process.rank} if self.process.world > 1 and _gpu() else None
-        model = open_base(train.base, method, train.revision, place).model
+        model = open_base(train.base, method, train.revision, self._place()).model
         room = getattr(model.config, "max_position_embeddings", None)
         if room is not None and room < train.length:
             raise UserError(f"train.length is {train.length}, but {train.base} reads {room} tokens at most; lower it")
@@ -158,19 +142,30 @@ class _Training:
         self.details |= {"precision": method, "revision": getattr(model.config, "_commit_hash", None) or train.revision}
         return model
 
-    def _tuner(self, model: Any, encoder: Encoder, rows: Sequence[Row], val: Sequence[Row], signals: Signals) -> Any:
+    def _place(self) -> Any:
+        """Where the base is loaded: ddp has it on each GPU; what cuts it into parts begins in the machine's memory."""
+        if self.process.world == 1 or not gpu():
+            return None
+        return {"": self.process.local if self.recipe.train.launch == "ddp" else "cpu"}
+
+    def _table(self, rows: Sequence[Row]) -> tuple[Any, list[str]]:
+        return table.packed(rows, self.recipe.train.length) if self.recipe.train.packing else table.single(rows)
+
+    def _tuner(
+        self, model: Any, config: Any, encoder: Encoder, made: Any, names: Sequence[str], val: Sequence[Row],
+        signals: Signals,
+    ) -> Any:  # fmt: skip
         from mundap.train.trainer import Tuner, Watch
 
         train = self.recipe.train
-        table, names = _packed(rows, train.length) if train.packing else _table(rows)
-        order = Order([len(ids) for ids in table["input_ids"]], self.recipe.seed, train.batch, train.group_lengths)
+        lengths, together = [len(ids) for ids in made["input_ids"]], train.batch * self.process.world
+        order = Order(lengths, self.recipe.seed, together, train.group_lengths)
         watch = Watch(
-            Log(self.work.root / "train" / "log.jsonl"), self.checkpoints, self.budget, signals, train.save_every,
-            train.evaluate_every, train.patience, self.process.first, ids=names,
+            Log(self.work.root / "train" / "log.jsonl", self.process.first), self.checkpoints, self.budget, signals, train.save_every,
+            train.evaluate_every, train.patience, self.process.first, ids=names, world=self.process.world,
         )  # fmt: skip
-        steps = self._steps(len(names))
         tuner = Tuner(
-            model, self._config(steps), table, val, order, watch, processing_class=encoder.tokenizer,
+            model, config, made, val, order, watch, processing_class=encoder.tokenizer,
             peft_config=self._adapter(),
         )  # fmt: skip
         if train.method != "full":
@@ -187,17 +182,18 @@ class _Training:
     def _config(self, steps: int) -> Any:
         from trl import SFTConfig
 
-        train, half = self.recipe.train, best_method() if _gpu() else "fp32"
+        train, half = self.recipe.train, best_method() if gpu() else "fp32"
         return SFTConfig(
             output_dir=str(self.checkpoints.folder), max_steps=steps, seed=self.recipe.seed,
             per_device_train_batch_size=train.batch, per_device_eval_batch_size=train.batch,
             gradient_accumulation_steps=train.accumulate, learning_rate=train.lr, optim=train.optimizer,
             lr_scheduler_type=train.scheduler, warmup_steps=train.warmup, weight_decay=train.weight_decay,
             bf16=half == "bf16", fp16=half == "fp16", neftune_noise_alpha=train.neftune,
-            gradient_checkpointing=_gpu() if train.checkpointing is None else train.checkpointing,
+            gradient_checkpointing=gpu() if train.checkpointing is None else train.checkpointing,
             packing=train.packing, max_length=train.length, dataset_kwargs={"skip_prepare_dataset": True},
             remove_unused_columns=False, save_strategy="no", eval_strategy="no", logging_strategy="no",
-            logging_nan_inf_filter=False, report_to="none", disable_tqdm=True, dataloader_pin_memory=_gpu(),
+            logging_nan_inf_filter=False, report_to="none", disable_tqdm=True, dataloader_pin_memory=gpu(),
+            use_cpu=not gpu(), ddp_find_unused_parameters=False,
         )  # fmt: skip
 
     def _adapter(self) -> Any:
@@ -256,11 +252,7 @@ class _Training:
         from transformers import set_seed
 
         watch, last = tuner.watch, tuner.args.max_steps
-        done = self.checkpoints.latest()
-        for problem in self.checkpoints.ignored:
-            _say(f"warning: {problem}; {f'step-{done} is used' if done else 'training begins anew'}")
-        watch.log.begin(done)
-        self.details["resumed_from"] = done
+        done = self._resumed(watch.log)
         missed = (
             bool(tuner.val) and watch.due(done, last) and done not in [row["step"] for row in watch.log.evaluations]
         )
@@ -281,6 +273,18 @@ class _Training:
         if watch.signals.received:
             watch.signals.check(f"after step {tuner.state.global_step} of {last}, which is saved")
 
+    def _resumed(self, log: Log) -> int:
+        """The step of the newest whole checkpoint, with the log cut back to it."""
+        done: int = 0
+        if self.process.first:
+            done = self.checkpoints.latest()
+            for problem in self.checkpoints.ignored:
+                _say(f"warning: {problem}; {f'step-{done} is used' if done else 'training begins anew'}")
+            log.begin(done)
+        done, log.rows = self.process.told([done, log.rows])
+        self.details["resumed_from"] = done
+        return done
+
     # After the last step
 
     def _finish(
@@ -297,7 +301,7 @@ class _Training:
             samples.write(folder / "samples.jsonl", told, before, answers)
             curves.draw(log.rows, folder / "loss.png")
             curves.track(log.rows, folder / "trackio", self.recipe.name, self.recipe.train.model_dump(mode="json"))
-            self._save(tuner, encoder, folder)
+        self._save(tuner, encoder, folder)
         manifest = self._manifest(log, tuner.watch.stopped_by)
         return self.work.finish(manifest) if self.process.first else manifest
 
@@ -314,10 +318,15 @@ class _Training:
         self.details["step"] = best["step"]
 
     def _save(self, tuner: Any, encoder: Encoder, folder: Path) -> None:
-        """`adapter/` or `model/`, written aside and moved into place, with its tokenizer and its template."""
+        """`adapter/` or `model/`, written aside and moved into place, with its tokenizer and its template.
+
+        All processes take part, for each may have only a part of the weights; the first writes.
+        """
         name, other = ("model", "adapter") if self.recipe.train.method == "full" else ("adapter", "model")
         made = folder / f".{name}"
         tuner.save_model(str(made), _internal_call=True)
+        if not self.process.first:
+            return
         encoder.tokenizer.save_pretrained(made)
         prompts.save(self.plan.template.name, made)
         weights.replace_folder(made, folder / name)
@@ -335,49 +344,13 @@ class _Training:
             "loss_first": steps[0]["loss"] if steps else None, "loss_last": steps[-1]["loss"] if steps else None,
             "val_before": _measured(tested[0] if tested and not tested[0]["step"] else None),
             "val_after": _measured(next((row for row in tested if row["step"] == self.details["step"]), None)),
-            "ignored": self.checkpoints.ignored, "device": _device(), "peak_memory": _peak(),
+            "ignored": self.checkpoints.ignored, "device": device(), "peak_memory": peak(),
         }  # fmt: skip
         return Manifest(
             "train", self.plan.key, kept=self.kept, dropped=dict(Counter(drop.reason for drop in self.dropped)),
             inputs=self.plan.inputs, seed=self.recipe.seed, seconds=round(perf_counter() - self.began, 3),
             versions=versions(*LIBRARIES), details=self.details,
         )  # fmt: skip
-
-
-def _table(rows: Sequence[Row]) -> tuple[Any, list[str]]:
-    """The rows as TRL wants them, and the id of each."""
-    from datasets import Dataset
-
-    columns = {"input_ids": [row.ids for row in rows], "labels": [row.labels for row in rows], "row": range(len(rows))}
-    return Dataset.from_dict(columns), [row.id for row in rows]
-
-
-def _packed(rows: Sequence[Row], length: int) -> tuple[Any, list[str]]:
-    """Rows packed into blocks of at most `length` tokens (best fit), none of which sees another; ids by lines."""
-    import numpy as np
-    from datasets import Dataset
-    from trl import pack_dataset
-
-    origin = [np.full(len(row.ids), place, np.int32) for place, row in enumerate(rows)]
-    columns = {"input_ids": [row.ids for row in rows], "labels": [row.labels for row in rows], "origin": origin}
-    with _no_bars():
-        table = pack_dataset(Dataset.from_dict(columns), length, "bfd")
-    names = ["\n".join(rows[place].id for place in dict.fromkeys(block)) for block in table["origin"]]
-    return table.remove_columns("origin").add_column("row", list(range(len(names)))), names
-
-
-@contextmanager
-def _no_bars() -> Iterator[None]:
-    """Without the progress bars of `datasets`."""
-    from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-
-    before = are_progress_bars_disabled()
-    disable_progress_bars()
-    try:
-        yield
-    finally:
-        if not before:
-            enable_progress_bars()
 
 
 def _show(rows: Sequence[Sequence[tuple[str, bool]]], path: Path) -> None:
@@ -397,42 +370,6 @@ def _show(rows: Sequence[Sequence[tuple[str, bool]]], path: Path) -> None:
             (text[-600:] if not learnt else text[:600], "bold green" if learnt else "dim") for text, learnt in row
         ]
         console.print(Text.assemble(*pieces), Text("(green is learnt)", style="italic"))
-
-
-def _check_gpu(method: str) -> None:
-    """Raise `UserError` for a GPU that cannot do what the method needs (bitsandbytes: 6.0 for 4-bit, 7.5 for int8)."""
-    import torch
-
-    least = {"qlora": (6, 0), "int8": (7, 5)}.get(method)
-    if least is None or not torch.cuda.is_available():
-        return
-    found = torch.cuda.get_device_capability()
-    if found < least:
-        name = torch.cuda.get_device_name()
-        wanted, has = (".".join(map(str, pair)) for pair in (least, found))
-        raise UserError(f"train.method {method} needs a GPU of compute capability {wanted}; {name} has {has}; use lora")
-
-
-def _gpu() -> bool:
-    import torch
-
-    return bool(torch.cuda.is_available())
-
-
-def _device() -> str:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else f"cpu, {torch.get_num_threads()} threads"
-
-
-def _peak() -> int:
-    """The most memory this process held, in bytes: the GPU's when there is one."""
-    import torch
-
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated())
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size if sys.platform == "darwin" else size << 10
 
 
 def _measured(row: Mapping[str, Any] | None) -> dict[str, Any] | None:

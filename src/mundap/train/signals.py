@@ -22,8 +22,8 @@ class Interrupted(UserError):
 class Signals:
     """`with Signals() as signals`: `received` is the number of the first signal, 0 before. Only in the main thread."""
 
-    def __init__(self) -> None:
-        self.received = 0
+    def __init__(self, speaks: bool = True) -> None:
+        self.received, self._speaks = 0, speaks
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
@@ -42,7 +42,8 @@ class Signals:
         if self.received:
             os._exit(128 + number)  # files are written aside and renamed: nothing whole is harmed
         self.received = number
-        os.write(2, b"mundap: stopping after this step and saving; once more stops at once\n")
+        if self._speaks:
+            os.write(2, b"mundap: stopping after this step and saving; once more stops at once\n")
 
     def check(self, where: str) -> None:
         """Raise `Interrupted` when a signal has come."""

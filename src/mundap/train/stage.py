@@ -8,15 +8,19 @@ from __future__ import annotations
 
 from mundap.config import Recipe
 from mundap.store import Manifest, Work
+from mundap.train import launch
 from mundap.train.plan import plan
 
 
 def run(recipe: Recipe, work: Work) -> Manifest:
     """Tune `train.base` on `build/train.jsonl`. Raises `UserError` before anything expensive for what is wrong."""
+    recipe = launch.settled(recipe)
     planned = plan(recipe, work)
     done = work.fresh("train", planned.key)
     if done is not None and done.details.get("stopped_by") != "budget":
         return done
+    if recipe.train.launch:
+        return launch.run(recipe, work)
     from mundap.train.sft import train
 
     return train(recipe, work)

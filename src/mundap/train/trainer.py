@@ -47,6 +47,17 @@ class Watch:
     ids: Sequence[str] = ()
     fed: list[int] = field(default_factory=list)
     began: float = field(default_factory=monotonic)
+    world: int = 1
+
+    def ending(self) -> bool:
+        """Whether a signal or the budget ends it here; of several processes all come to the same answer."""
+        told = [(self.signals.received, self.budget.over())]
+        if self.world > 1:
+            from accelerate.utils import gather_object
+
+            told = gather_object(told)
+        self.signals.received = max(number for number, _ in told)
+        return any(number or over for number, over in told)
 
     def due(self, step: int, last: int) -> bool:
         """Whether a step is one to evaluate after."""
@@ -133,6 +144,7 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
         self.model.eval()
         sums, counts, size = [], [], self.args.per_device_eval_batch_size
         for start in range(0, len(self.val), size):
+            self.watch.ending()
             self.watch.signals.check("while evaluating")
             part = self.val[start : start + size]
             batch = self._prepare_inputs(padded(part, self.processing_class.pad_token_id))
@@ -202,7 +214,7 @@ class _Follow(TrainerCallback):  # type: ignore[misc]
         control.should_log = True
         control.should_evaluate = bool(self._tuner.val) and watch.due(step, last)
         control.should_save = step % watch.save_every == 0 or step == last
-        if watch.signals.received or watch.budget.over():
+        if watch.ending():
             watch.stopped_by = "signal" if watch.signals.received else "budget" if step < last else ""
             control.should_training_stop = control.should_save = True
             control.should_evaluate = control.should_evaluate and not watch.signals.received

@@ -19,8 +19,13 @@ def norms(model: Any) -> dict[str, float]:
     adapter = hasattr(model, "peft_config")
     for name, weight in model.named_parameters():
         if weight.requires_grad and (not adapter or "lora_B" in name):
-            squares[_kind(name)] += float(weight.detach().double().pow(2).sum())
+            squares[_kind(name)] += float(_whole(weight.detach()).double().pow(2).sum())
     return {kind: total**0.5 for kind, total in sorted(squares.items())}
+
+
+def _whole(weight: Any) -> Any:
+    """All of a weight that several processes have in parts."""
+    return weight.full_tensor() if hasattr(weight, "full_tensor") else weight
 
 
 def _kind(name: str) -> str:
