@@ -33,9 +33,10 @@ $(VENV)/.test: $(VENV)/.base requirements/test.txt requirements/train.txt
 chat: setup  ## serve the page and the API on http://127.0.0.1:7860
 	$(BIN)/mundap serve
 
-# Each group has a process of its own: a browser's event loop and the crawler's interfaces stay in theirs.
+# Each group has a process of its own: a browser's event loop, the crawler's interfaces and torch's threads stay in theirs.
 test: $(VENV)/.test check  ## all checks and all tests
-	$(BIN)/python -m pytest tests --ignore tests/serve --ignore tests/browser --ignore tests/collect
+	$(BIN)/python -m pytest tests $(addprefix --ignore tests/,serve browser collect train models translate evaluate)
+	$(BIN)/python -m pytest tests/train tests/models tests/translate tests/evaluate
 	$(BIN)/python -m pytest tests/serve
 	$(BIN)/python -m pytest tests/browser
 	$(BIN)/python -m pytest tests/collect

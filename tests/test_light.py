@@ -18,7 +18,7 @@ HEAVY = (
     "pandas",
 )  # fmt: skip
 # The one place that owns a heavy library may import it when it is itself imported: the page, the spider.
-OWNERS = ("mundap.serve.web", "mundap.collect.crawl", "mundap.train.trainer")
+OWNERS = ("mundap.serve.web", "mundap.collect.crawl", "mundap.train.trainer", "mundap.evaluate.harness")
 
 PROBE = """
 import importlib, json, sys, time

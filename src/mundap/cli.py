@@ -23,13 +23,15 @@ app = typer.Typer(
 )
 
 Model = Annotated[
-    str | None, typer.Option("--model", "-m", help="bundled, a .gguf file, or an http URL (none: composed answers).")
+    str | None, typer.Option("--model", "-m", help="bundled, a .gguf file, an http URL, or serving (none: composed).")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
 RecipeFile = Annotated[Path | None, typer.Option("--recipe", help="A recipe whose models and chat settings are used.")]
 Override = Annotated[list[str] | None, typer.Option("-o", help="Override one recipe key: chat.retrieve=lexical.")]
 
 
+Launch = Annotated[str | None, typer.Option("--launch", help="Train with several processes: ddp, fsdp2 or zero3.")]
+Processes = Annotated[int | None, typer.Option("--processes", min=2, help="How many; one a GPU unless told.")]
 RecipePath = Annotated[Path, typer.Argument(help="A recipe file.")]
 _SPAN = ("start", "end", "type")
 
@@ -85,6 +87,9 @@ def serve(
     api_key_from: Annotated[str, typer.Option(help="Environment variable that holds the API key.")] = "MUNDAP_API_KEY",
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen on other addresses without a key.")] = False,
     page: Annotated[bool, typer.Option("--page/--no-page", help="Serve the web page beside the API.")] = True,
+    studio: Annotated[
+        bool, typer.Option("--studio", help="Serve the pages of the runs in ./runs too, at /studio.")
+    ] = False,
     recipe: RecipeFile = None,
     override: Override = None,
 ) -> None:
@@ -95,7 +100,8 @@ def serve(
 
     api_key = os.environ.get(api_key_from)
     check_address(host, port, api_key, insecure)
-    run(host, port, _engines(model, recipe, override), api_key, insecure, page=page)
+    runs = Path("runs") if studio else None
+    run(host, port, _engines(model, recipe, override), api_key, insecure, page=page, studio=runs)
 
 
 @app.command()
@@ -166,12 +172,37 @@ def _stage(name: str, help_text: str) -> None:
     def command(recipe: RecipePath, override: Override = None) -> None:
         _run(recipe, override, name, name)
 
-    command.__doc__ = help_text
-    app.command(name=name)(command)
+    def launched(
+        recipe: RecipePath, override: Override = None, launch: Launch = None, processes: Processes = None
+    ) -> None:
+        asked = {"launch": launch, "processes": processes}
+        more = [f"train.{key}={value}" for key, value in asked.items() if value is not None]
+        _run(recipe, [*(override or []), *more], name, name)
+
+    chosen: Any = launched if name == "train" else command
+    chosen.__doc__ = help_text
+    app.command(name=name)(chosen)
 
 
 for _each in STAGES:
     _stage(_each.name, _each.help)
+
+
+@app.command()
+def calibrate(
+    recipe: RecipePath,
+    labels: Annotated[Path, typer.Option("--labels", help="Scores by people: JSON lines of item, response, scores.")],
+    judge: Annotated[list[str] | None, typer.Option(help="A model of the recipe; may be repeated.")] = None,
+    rubric: Annotated[str, typer.Option(help="kullm, kullm3, medical, facts or a .yaml file.")] = "",
+    override: Override = None,
+) -> None:
+    """Measure judges against people who scored the same responses."""
+    from mundap import config, pipeline
+    from mundap.evaluate import calibrate as calibration
+
+    found = config.read(recipe, override or ())
+    for line in calibration.run(found, pipeline.work_folder(found), labels, judge or (), rubric):
+        _print(line)
 
 
 @app.command()
@@ -202,6 +233,44 @@ def trace(
         _print(line)
 
 
+@app.command()
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of runs that were evaluated.")],
+    as_json: AsJson = False,
+    report: Annotated[Path | None, typer.Option("--report", help="Write the report, one HTML file, here too.")] = None,
+) -> None:
+    """Compare evaluated runs: the KULLM table, every measure with its interval, paired differences."""
+    from mundap.evaluate import compare as comparing
+    from mundap.evaluate import report as reporting
+    from mundap.evaluate import terminal
+
+    found = comparing.load(runs)
+    if report is not None:
+        reporting.save(found, report)
+    if as_json:
+        for row in terminal.rows(found):
+            _print(row)
+        return
+    terminal.show(found)
+    if report is not None:
+        _print(f"report: {report}")
+
+
+@app.command()
+def promote(
+    run: Annotated[Path, typer.Argument(help="The folder of an evaluated run.")],
+    target: Annotated[str, typer.Option(help="What of it serves: assistant:tuned, tuned or assistant.")] = "",
+    why: Annotated[str, typer.Option(help="Why, in your words; it is recorded.")] = "",
+    by: Annotated[str, typer.Option(help="Who decides; your user name unless given.")] = "",
+    force: Annotated[str, typer.Option(metavar="REASON", help="Promote it although something got worse.")] = "",
+) -> None:
+    """Let a run serve, unless triage or safety got worse than what serves now."""
+    from mundap.evaluate import promote as promoting
+
+    for line in promoting.told(promoting.promote(run, target, why, by, force)):
+        _print(line)
+
+
 @app.command(name="demo-site")
 def demo_site(port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 picks a free one.")] = 7870) -> None:
     """Serve replicas of the question sites on this machine, for recipes/demo.yaml."""
@@ -225,14 +294,17 @@ def list_names(
 @app.command()
 def check(recipe: RecipePath, override: Override = None) -> None:
     """Find everything that is wrong with a recipe at once."""
-    from mundap import config
+    from mundap import config, pipeline
+    from mundap.errors import ConfigError
 
     found = config.read(recipe, override or ())
-    typer.echo(f"{recipe}: no problems found. Digest {found.key}")
     if "train" in found.model_fields_set:
         from mundap.train import estimate
 
         typer.echo(estimate.line(found))
+    if problems := pipeline.problems(found):
+        raise ConfigError(str(recipe), problems)
+    typer.echo(f"{recipe}: no problems found. Digest {found.key}")
 
 
 @app.command()

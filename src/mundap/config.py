@@ -143,7 +143,8 @@ class Train(_Section):
 
     `lang` keeps to the rows of one language. `alpha` is twice the rank unless given: an adapter then weighs the same
     whatever its rank. `warmup` below 1 is a share of the steps. `checkpointing` (of activations) is on where there is
-    a GPU. `budget`, like 3h, ends a run in time; the next one goes on.
+    a GPU. `budget`, like 3h, ends a run in time; the next one goes on. `launch` trains with several processes (one a
+    GPU unless `processes` says how many), each with a `batch` of its own.
     """
 
     base: str = "bundled"
@@ -175,6 +176,8 @@ class Train(_Section):
     patience: int | None = Field(default=None, ge=1)
     budget: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?(s|m|h)$")
     samples: int = Field(default=3, ge=0)
+    launch: Literal["ddp", "fsdp2", "zero3"] | None = None
+    processes: int | None = Field(default=None, ge=1)
 
 
 class Merge(_Section):
@@ -206,9 +209,15 @@ class Publish(_Section):
 
 
 class Evaluate(Asking):
-    """What is measured, on which targets."""
+    """What is measured, on which targets and sets; where the recipe names none, what the run has.
+
+    A set is `own`, `own-ko`, `own-en`, `test` or a file; `limit` items of each are drawn by the seed. `against` are
+    runs whose scores are compared with these. `requests` and `tokens` are what a judge may take of one metric and target.
+    """
 
     metrics: tuple[Named, ...] = ()
+    sets: tuple[str, ...] = ()
+    resamples: int = Field(default=10_000, ge=100, le=1_000_000)
     at_once: int = Field(default=20, ge=1, le=512)
     targets: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
@@ -324,6 +333,9 @@ def _names(raw: Mapping[str, Any]) -> list[str]:
     ]
     wanted += [(f"clean.steps.{n}", "steps", name) for n, name in _uses(_section(raw, "clean").get("steps"))]
     wanted += [(f"augment.steps.{n}", "augmenters", name) for n, name in _uses(_section(raw, "augment").get("steps"))]
+    wanted += [
+        (f"evaluate.metrics.{n}", "metrics", name) for n, name in _uses(_section(raw, "evaluate").get("metrics"))
+    ]
     wanted += [("chat.translate", "translators", name) for _, name in _uses([chat.get("translate")])]
     problems = [_unknown(*each) for each in wanted]
     problems.append(_translating(chat.get("translate"), models))

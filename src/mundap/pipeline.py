@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
+from inspect import signature
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mundap.errors import UserError, did_you_mean
+from mundap import registry
+from mundap.errors import ConfigError, UserError, did_you_mean
 from mundap.store import Manifest, Work, read_jsonl, replacing
 
 if TYPE_CHECKING:
-    from mundap.config import Recipe
+    from mundap.config import Recipe, Use
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,44 @@ def _keep(recipe: Recipe, work: Work) -> None:
 
     with replacing(work.root / "recipe.yaml") as stream:
         yaml.safe_dump(recipe.model_dump(mode="json", exclude_unset=True), stream, allow_unicode=True, sort_keys=False)
+
+
+def problems(recipe: Recipe) -> list[str]:
+    """What a recipe needs and does not find here: permissions, files, keys of translators. Nothing is fetched."""
+    from mundap.collect import stage as collect
+    from mundap.dataset import mix, sets
+
+    found = collect.problems(recipe)
+    if "build" in recipe.model_fields_set:
+        found += [*_said(partial(mix.check, recipe.build.mix)), *_said(partial(sets.found, recipe))]
+    for place, use in _translators(recipe):
+        if "key_from" in signature(registry.find("translators", use.use)).parameters:
+            made = partial(registry.create, "translators", use.use, **use.config)
+            found += [f"{place}: {each}" for each in _said(made)]
+    return found
+
+
+def _said(check: Callable[[], Any]) -> list[str]:
+    try:
+        check()
+    except ConfigError as error:
+        return [f"{error.where}.{problem}" for problem in error.problems]
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
+def _translators(recipe: Recipe) -> Iterator[tuple[str, Use]]:
+    """Every translator that a recipe names, and where."""
+    from mundap.config import Use
+
+    if recipe.chat.translate is not None:
+        yield "chat.translate", recipe.chat.translate
+    for number, step in enumerate(recipe.augment.steps):
+        engine = step.config.get("engine", {})
+        config = {"use": engine} if isinstance(engine, str) else engine
+        if config.get("use") in registry.names("translators"):
+            yield f"augment.steps.{number}", Use(**config)
 
 
 def work_folder(recipe: Recipe, runs: Path = Path("runs")) -> Work:

@@ -60,6 +60,20 @@ BUILT_IN: Mapping[str, Mapping[str, str]] = {
         "llm": "mundap.translate.llm:Llm",
         "nmt": "mundap.translate.nmt:Nmt",
     },
+    "metrics": {
+        "behaviour": "mundap.evaluate.behaviour:Behaviour",
+        "choice": "mundap.evaluate.choice:Choice",
+        "chrf": "mundap.evaluate.text:Chrf",
+        "contamination": "mundap.evaluate.contamination:Contamination",
+        "facts": "mundap.evaluate.facts:Facts",
+        "form": "mundap.evaluate.text:Form",
+        "general": "mundap.evaluate.losses:General",
+        "judge": "mundap.evaluate.judge:Judge",
+        "loss": "mundap.evaluate.losses:Loss",
+        "rouge": "mundap.evaluate.text:Rouge",
+        "speed": "mundap.evaluate.speed:Speed",
+        "triage": "mundap.evaluate.triage:Triage",
+    },
 }
 
 

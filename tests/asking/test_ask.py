@@ -7,16 +7,20 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from email.utils import formatdate
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 from model_server import ModelServer, Reply, echo, refused, said
 from pydantic import BaseModel, ConfigDict
 
-from mundap.asking.ask import Answer, OverBudget, Request
+from mundap.asking.ask import Answer, Asker, OverBudget, Request, Task
 from mundap.asking.context import Context
+from mundap.asking.ledger import Ledger, Outcome
+from mundap.asking.limits import Budget
 from mundap.errors import ModelError, UnknownName, UserError
 from mundap.types import Message, Options
 
@@ -396,3 +400,24 @@ def test_the_key_is_sent_and_never_written(
     written = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"sk-secret" not in written and "질문".encode() not in written
     assert json.dumps("you said: 질문 0").encode() in written
+
+
+class Instant:
+    """An engine whose answers have landed before anybody looks."""
+
+    def start(self, task: Task) -> Future[Answer]:
+        task.begin()
+        future: Future[Answer] = Future()
+        future.set_result(task.settle(Outcome(("네",), 1, 1)))
+        return future
+
+    def stop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_an_answer_that_lands_at_once(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.sqlite")
+    answers = Asker("instant", "x", ledger, Budget(), Instant).ask(requests(3))
+    assert [answer.texts for answer in answers] == [("네",)] * 3
+    ledger.close()

@@ -1,4 +1,4 @@
-"""Faults of SAFETY.md 4.2 that touch this stage: kills (F06), a second run (F07 is in test_stage), two runs (F08)."""
+"""Faults of SAFETY.md 4.2 that touch this stage: kills (F06), a second run (F07 is in test_augment_stage), two runs (F08)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from model_server import ModelServer, Reply, echo
-from test_stage import outputs, recipe, run_folder
+from test_augment_stage import outputs, recipe, run_folder
 
 from mundap.augment import stage
 from mundap.store import Work

@@ -194,7 +194,7 @@ class Twice:
 
 def test_a_step_that_loses_rows_is_a_bug(tmp_path: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:
     made = dict(registry.BUILT_IN)["augmenters"]
-    monkeypatch.setitem(made, "loses", "test_stage:Loses")  # type: ignore[index]
+    monkeypatch.setitem(made, "loses", "test_augment_stage:Loses")  # type: ignore[index]
     monkeypatch.setattr(registry, "find", lambda kind, name: Loses)
     with pytest.raises(RuntimeError, match="lost 1 of 5 rows"):
         stage.run(recipe(server, ["loses"]), run_folder(tmp_path, 5))

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mundap.dataset import tables
-from mundap.dataset.overlap import NEAR, Hit, Questions
-from mundap.dataset.split import letters
 from mundap.errors import UserError
+from mundap.overlap import NEAR, Hit, Questions, letters
 
 LONG = "What are the early symptoms of diabetes in adults, and when should one see a doctor about them?"
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from mundap.config import Build
 from mundap.dataset.rows import Rules, source_name
-from mundap.dataset.split import LEFT_OUT, SPLITS, Rows, letters, number, split
+from mundap.dataset.split import LEFT_OUT, SPLITS, Rows, number, split
+from mundap.overlap import letters
 from mundap.types import QA, Example
 
 NAMES = (*SPLITS, "left out")

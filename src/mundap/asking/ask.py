@@ -180,15 +180,16 @@ class Asker:
             if known is not None:
                 self._answered = True
                 return _done(_answer(request, known, cached=True))
-            if key not in self._flying:
-                self._send(key, Task(request, seed, partial(self._begin, key), partial(self._settle, key, request)))
-            return self._flying[key]
+            if key in self._flying:
+                return self._flying[key]
+            return self._send(key, Task(request, seed, partial(self._begin, key), partial(self._settle, key, request)))
 
-    def _send(self, key: str, task: Task) -> None:
+    def _send(self, key: str, task: Task) -> Future[Answer]:
         if isinstance(self._engine, _Closed):
             self._engine = self._open()
-        self._flying[key] = self._engine.start(task)
-        self._flying[key].add_done_callback(lambda _: self._flying.pop(key, None))
+        future = self._flying[key] = self._engine.start(task)
+        future.add_done_callback(lambda _: self._flying.pop(key, None))  # at once, if it has landed already
+        return future
 
     def _key(self, request: Request, seed: int) -> str:
         schema = request.schema.model_json_schema() if request.schema else None

@@ -26,9 +26,8 @@ _TRANSPORT = ("url", "key_from", "timeout", "threads", "parallel")  # how a mode
 class Context:
     """One run's models, ledger and budget; `step` names the augmenter that it is for. Close it, or use `with`.
 
-    `settings` are those of the stage that asks: augment's unless given.
-
-    An augmenter asks for its models when it is made, so that a wrong name is found before any work.
+    `settings` are those of the stage that asks: augment's unless given. An augmenter asks for its models when it is
+    made, so that a wrong name is found before any work.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from threading import Lock
 from mundap import registry
 from mundap.chat.engine import Engine
 from mundap.chat.phrases import say
-from mundap.chat.places import described
+from mundap.chat.places import described, serving
 from mundap.chat.translated import Interpreter
 from mundap.config import Recipe, Use
 from mundap.errors import UnknownName, did_you_mean
@@ -112,6 +112,7 @@ def _uses(recipe: Recipe) -> dict[str, Use]:
 
 def _add(uses: dict[str, Use], model: str) -> str:
     """Make room for a model given on the command line; returns the name it is offered under."""
+    model = serving(model)
     if model in ("", COMPOSE):
         return COMPOSE
     if model in uses:

@@ -12,9 +12,37 @@ import yaml
 
 from mundap import registry
 from mundap.errors import UserError, did_you_mean
+from mundap.store import Work
 
 _HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _MADE = ("export/model.gguf", "merge/model", "train/model", "train/adapter")  # what of a run answers, the best first
+SERVING = "serving.json"  # beside the runs: what `mundap promote` chose
+SERVED = ("train", "merge", "export")  # the stages that make what answers
+
+
+def serving(model: str, runs: Path = Path("runs")) -> str:
+    """What `serving` stands for: the promoted run's folder, or `compose`; any other model is itself.
+
+    Raises `UserError` when nothing was promoted, or the run was trained, merged or exported anew since.
+    """
+    if model != "serving" and Path(model).name != SERVING:
+        return model
+    path = runs / SERVING if model == "serving" else Path(model)
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        run, made, keys = path.parent / found["run"], found["model"], found["keys"]
+    except FileNotFoundError as error:
+        raise UserError(f"no run serves yet: there is no {path}; choose one with `mundap promote RUN`") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is not whole ({error!r}); choose anew with `mundap promote RUN`") from error
+    if made == "compose":
+        return "compose"
+    manifests = {stage: Work(run).manifest(stage) for stage in SERVED}
+    if keys != {stage: manifest.key for stage, manifest in manifests.items() if manifest}:
+        raise UserError(
+            f"{run} was changed or taken away since it was promoted; evaluate it and `mundap promote {run}` again"
+        )
+    return str(run)
 
 
 def described(model: str) -> Mapping[str, Any]:

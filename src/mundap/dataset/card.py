@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from mundap.config import Recipe
-from mundap.dataset.overlap import NEAR
 from mundap.dataset.split import SPLITS
+from mundap.overlap import NEAR
 from mundap.store import Manifest, Work
 
 _NAMES = {"train": "train", "val": "validation", "test": "test"}

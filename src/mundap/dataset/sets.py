@@ -10,8 +10,8 @@ from typing import Any
 
 from mundap.config import Recipe
 from mundap.dataset import tables
-from mundap.dataset.overlap import Questions
 from mundap.errors import ConfigError, UserError
+from mundap.overlap import Questions
 
 
 @dataclass

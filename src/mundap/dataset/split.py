@@ -7,8 +7,6 @@ read matters. A group larger than a twentieth of a held-out split is always trai
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,21 +15,15 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
+from mundap.overlap import letters
 from mundap.types import Example
 
 SPLITS = ("train", "val", "test")
 LEFT_OUT = len(SPLITS)  # made by a model, in a group that is held out
 _LARGEST, _ALWAYS_SMALL = 0.05, 4
 _RANKS: Mapping[str, int] = {"asked": 0, "title": 0, "translated": 1, "generated": 2}
-_SIGNS = re.compile(r"[\W_]+")
 Numbers = NDArray[np.uint64]
 Places = NDArray[np.int64]
-
-
-def letters(text: str) -> str:
-    """Letters and digits in one case: spaces and signs do not tell texts apart."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return _SIGNS.sub("", folded) or folded
 
 
 def number(text: str) -> int:

@@ -16,15 +16,15 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from mundap import prompts
+from mundap import overlap, prompts
 from mundap.config import Recipe
-from mundap.dataset import card, mix, overlap, report, sets
+from mundap.dataset import card, mix, report, sets
 from mundap.dataset.formats import Writer
 from mundap.dataset.lengths import Lengths
-from mundap.dataset.overlap import Hit, Questions
 from mundap.dataset.rows import STEP, Rules, questions, source_name
 from mundap.dataset.split import LEFT_OUT, SPLITS, Rows, Split, split
 from mundap.errors import UserError
+from mundap.overlap import Hit, Questions
 from mundap.progress import Progress
 from mundap.store import Manifest, Work, code_digest, digest, file_digest, versions
 from mundap.types import Drop, Example
@@ -42,7 +42,12 @@ def run(recipe: Recipe, work: Work) -> Manifest:
     paths = [source, *(Path(each.path).expanduser() for each in settings.mix), *(each.path for each in found)]
     mix.check(settings.mix)
     inputs = {f"{place} {_shown(path, work)}": file_digest(path) for place, path in enumerate(paths)}
-    code = [code_digest("mundap.dataset"), prompts.digest(settings.template), prompts.instructions()]
+    code = [
+        code_digest("mundap.dataset"),
+        file_digest(Path(overlap.__file__)),
+        prompts.digest(settings.template),
+        prompts.instructions(),
+    ]
     key = digest(
         [settings.model_dump(mode="json"), recipe.seed, recipe.train.base, inputs, code, versions(*_LIBRARIES)]
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Queue
@@ -121,6 +121,16 @@ class Hf:
             yield from _until(self._texts(self._ids(ids, options, closed)), stop)
         finally:
             closed.set()
+
+    def count(self, text: str) -> int:
+        """How many tokens a text is."""
+        return len(tokens(self._shared.opened.tokenizer, text))
+
+    @contextmanager
+    def alone(self) -> Iterator[Opened]:
+        """The loaded model and its tokenizer for the caller alone, with this model's adapter on."""
+        with self._shared.lock, self._chosen():
+            yield self._shared.opened
 
     def _check_length(self, length: int, options: Options) -> None:
         room = getattr(self._shared.opened.model.config, "max_position_embeddings", None)

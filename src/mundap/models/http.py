@@ -49,6 +49,21 @@ class Http:
         except Exception as error:  # what a foreign server sends can break its client anywhere
             raise ModelError(self.advice(error)) from error
 
+    def following(self, text: str, count: int) -> dict[str, float] | None:
+        """The likeliest next tokens of a text as it stands, each with the logarithm of its probability.
+
+        None for a server that has chat only, or does not tell. Raises `ModelError` as `generate` does.
+        """
+        try:
+            found: Any = self._client.completions.create(
+                model=self.name, prompt=text, max_tokens=1, temperature=0.0, logprobs=count
+            )
+            return _told(found.choices[0].logprobs)
+        except Exception as error:  # as in `generate`
+            if getattr(error, "status_code", None) in (400, 404, 405, 422, 501):
+                return None
+            raise ModelError(self.advice(error)) from error
+
     def asynchronous(self) -> AsyncOpenAI:
         """A client of the same server for many requests at once. It tries once; whoever asks retries, and closes it."""
         from openai import AsyncOpenAI
@@ -100,3 +115,12 @@ class Http:
         if status is not None and status >= 500:
             return "it has a fault of its own; see its log"
         return "is it running, and is the address right?"
+
+
+def _told(found: Any) -> dict[str, float] | None:
+    """Next tokens as OpenAI's completions tell them, or as llama.cpp does, in the form of chat."""
+    content = getattr(found, "content", None)
+    if content:
+        return {each["token"]: float(each["logprob"]) for each in reversed(content[0]["top_logprobs"])}
+    listed = getattr(found, "top_logprobs", None)
+    return dict(listed[0]) if listed else None

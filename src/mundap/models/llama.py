@@ -83,6 +83,15 @@ class Llama:
             closed.set()
             worker.join(_LAST_TOKEN)  # an interpreter that ends while llama.cpp calls back into it is aborted
 
+    def following(self, text: str, count: int) -> dict[str, float]:
+        """The `count` likeliest next tokens of a text as it stands, each with the logarithm of its probability."""
+        asked = {"prompt": text, "max_tokens": 1, "temperature": 0.0, "logprobs": count}
+        found = self._server.handle_completions(asked)
+        if "choices" not in found:
+            raise ModelError(f"{self.name} stopped: {found.get('error', found)}")
+        listed = found["choices"][0]["logprobs"]["content"][0]["top_logprobs"]
+        return {each["token"]: each["logprob"] for each in reversed(listed)}
+
     def _run(self, request: dict[str, Any], pieces: Queue[Any], closed: Event) -> None:
         def take(chunk: Any) -> bool:
             text = _text(chunk, pieces)

@@ -11,6 +11,7 @@ import re
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
 
 from mundap.safety.classifier import ESCALATES, PART_ESCALATES, Opinion, opinion
@@ -28,8 +29,8 @@ _END = re.compile(r"[.!?\n]+(?!\d)")
 _LOADING = threading.Lock()
 _LOG = logging.getLogger(__name__)
 _NOTHING = Profile()
-# Whom to call when only the classifier raised the level; 109 stands beside 119 when self-harm is at all likely.
-_NUMBERS = {Level.URGENT: (), Level.CRISIS: ("109", "112"), Level.EMERGENCY: ("119",)}
+# Whom to call when only the classifier raised the level: no rule says what it is, so both numbers, as in the fail-safe.
+_NUMBERS = {Level.URGENT: (), Level.CRISIS: ("109", "112"), Level.EMERGENCY: ("119", "109")}
 _MENTION = 0.1
 _FIRED: Memory[tuple[Rule, ...]] = Memory()
 _JUDGED: Memory[Opinion] = Memory()
@@ -139,14 +140,18 @@ def _opinion(text: str, escalates: float = ESCALATES) -> Opinion:
 
 def _raised(ruled: Urgency, opinions: Sequence[Opinion]) -> Urgency:
     """The rules' finding, raised to the classifier's where that is higher; rule and numbers then say so."""
-    worst = max(opinions, key=lambda one: one.level, default=None)
-    if worst is None or worst.level <= ruled.level:
-        return ruled
-    numbers = (
-        *_NUMBERS[worst.level],
-        *(("109",) if worst.level == Level.EMERGENCY and worst.crisis > _MENTION else ()),
-    )
-    return Urgency(worst.level, ("classifier", *ruled.rules), tuple(dict.fromkeys((*numbers, *ruled.hotlines))))
+    worst = max((one.level for one in opinions), default=Level.ROUTINE)
+    if worst > ruled.level:
+        numbers = dict.fromkeys((*_NUMBERS[worst], *ruled.hotlines))
+        ruled = Urgency(worst, ("classifier", *ruled.rules), tuple(numbers))
+    return _mentioned(ruled, max((one.crisis for one in opinions), default=0.0))
+
+
+def _mentioned(found: Urgency, crisis: float) -> Urgency:
+    """109 beside 119 when self-harm is at all likely, whoever saw the emergency: an overdose told as a story is one too."""
+    if found.level < Level.CRISIS or crisis <= _MENTION or {"109", "112"} & set(found.hotlines):
+        return found
+    return replace(found, hotlines=(*found.hotlines, "109"))
 
 
 def _calm(found: tuple[Rule, ...]) -> tuple[Rule, ...]:

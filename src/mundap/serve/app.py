@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
@@ -33,17 +34,25 @@ def create_app(
     page: bool = True,
     limit: int = IN_FLIGHT,
     deadline: float = DEADLINE,
+    studio: Path | None = None,
 ) -> FastAPI:
-    """The application over `engines`: at most `limit` replies under way, each finished within `deadline` seconds."""
+    """The application over `engines`: at most `limit` replies under way, each finished within `deadline` seconds.
+
+    `studio` is the folder of runs whose pages are served at `/studio`; None for none.
+    """
     app = FastAPI(title="mundap", version=package_version(), docs_url=None, redoc_url=None, openapi_url=None)
     desk = Desk(engines, limit, deadline)
     add_errors(app)
     app.include_router(routes(engines, desk))
+    if studio is not None:
+        from mundap.serve.studio import routes as run_pages
+
+        run_pages.mount(app, studio, local=api_key is None)
     if page:
         _mount_page(app, desk)
     # The last one added is the outermost.
     app.add_middleware(BodyLimit)
-    app.add_middleware(Door, api_key=api_key)
+    app.add_middleware(Door, api_key=api_key, studio=studio is not None)
     app.add_middleware(Nonce)
     app.add_middleware(Outside)
     return app
@@ -66,14 +75,21 @@ def _mount_page(app: FastAPI, desk: Desk) -> None:
 
 
 def run(
-    host: str, port: int, engines: Engines, api_key: str | None = None, insecure: bool = False, *, page: bool = True
+    host: str,
+    port: int,
+    engines: Engines,
+    api_key: str | None = None,
+    insecure: bool = False,
+    *,
+    page: bool = True,
+    studio: Path | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C. Port 0 takes a free one. Raises `UserError` for an unsafe or taken address."""
     check_host(host, api_key, insecure)
     sock = bind(host, port)
     _warm(engines)
     try:
-        _serve(create_app(engines, api_key=api_key, page=page), sock, page)
+        _serve(create_app(engines, api_key=api_key, page=page, studio=studio), sock, page, studio is not None)
     finally:
         sock.close()
         engines.close()
@@ -130,7 +146,7 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
-def _serve(app: FastAPI, sock: socket.socket, page: bool) -> None:
+def _serve(app: FastAPI, sock: socket.socket, page: bool, studio: bool = False) -> None:
     import uvicorn
 
     class Server(uvicorn.Server):
@@ -138,7 +154,7 @@ def _serve(app: FastAPI, sock: socket.socket, page: bool) -> None:
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            print(address(sock, page), flush=True)
+            print(address(sock, page, studio), flush=True)
 
         async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             let_go(app)
@@ -169,12 +185,14 @@ def let_go(app: FastAPI) -> None:
             event.set()
 
 
-def address(sock: socket.socket, page: bool) -> str:
+def address(sock: socket.socket, page: bool, studio: bool = False) -> str:
     """Where the server is, in one line."""
     host, port = sock.getsockname()[:2]
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "::1": "[::1]"}.get(host, host)
     url = f"http://{shown}:{port}"
-    return f"mundap: {url} (API: {url}/v1). Ctrl-C stops." if page else f"mundap API: {url}/v1. Ctrl-C stops."
+    more = f" Runs: {url}/studio." if studio else ""
+    where = f"mundap: {url} (API: {url}/v1)." if page else f"mundap API: {url}/v1."
+    return f"{where}{more} Ctrl-C stops."
 
 
 def _log_access() -> None:

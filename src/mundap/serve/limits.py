@@ -43,6 +43,8 @@ PAGE_NAMES = frozenset(
     }
 )
 
+STUDIO = "/studio"  # the run pages, where they are asked for
+
 HEADERS = {
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -127,8 +129,8 @@ def _mend(message: Message) -> None:
 class Door:
     """Lets in what may come in: known paths, no writes from other sites, and the key where there is one."""
 
-    def __init__(self, app: ASGIApp, api_key: str | None) -> None:
-        self.app = app
+    def __init__(self, app: ASGIApp, api_key: str | None, studio: bool = False) -> None:
+        self.app, self.studio = app, studio
         self.key = api_key.encode() if api_key else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -142,7 +144,7 @@ class Door:
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, api = Headers(scope=scope), scope["path"].startswith("/v1/")
-        if not api and not _page_path(scope["path"]):
+        if not api and not _page_path(scope["path"]) and not (self.studio and _studio_path(scope["path"])):
             await refuse(send, 404, "There is nothing here.", "not_found")
         elif headers.get("sec-fetch-site") == "cross-site" and scope["method"] not in ("GET", "HEAD"):
             await refuse(send, 403, "Requests from another site are not answered.", "cross_site")
@@ -168,6 +170,10 @@ class Door:
 
 def _page_path(path: str) -> bool:
     return path in PAGE_NAMES or (path.startswith(PAGE_PATHS) and ".." not in path)
+
+
+def _studio_path(path: str) -> bool:
+    return path == STUDIO or (path.startswith(f"{STUDIO}/") and ".." not in path)
 
 
 class BodyLimit:

@@ -5,6 +5,8 @@ Candidates come from bands of MinHash signatures (rensa), and each is verified b
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +16,6 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mundap.dataset.split import letters
 from mundap.errors import MissingExtra
 
 NEAR = 0.8  # share of equal 5-grams from which two questions are alike; cleaning uses the same
@@ -22,7 +23,14 @@ _GRAM, _SEED, _BATCH = 5, 42, 512
 _PERMUTATIONS, _BANDS = 128, 32  # four places a band: a pair at 0.8 is missed once in ten million
 _SLACK = 0.15  # how far a signature's estimate may lie below the threshold and still be verified
 _SHORTEST = 4  # letters under which a text says nothing
+_SIGNS = re.compile(r"[\W_]+")
 Signatures = NDArray[np.uint32]
+
+
+def letters(text: str) -> str:
+    """Letters and digits in one case: spaces and signs do not tell texts apart."""
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    return _SIGNS.sub("", folded) or folded
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,211 @@
+"""What a comparison comes to: which target is first on each key measure, how sure that is, answers worth reading."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from random import Random
+from typing import Any
+
+from mundap import config
+from mundap.errors import UserError
+from mundap.evaluate import item_sets
+from mundap.evaluate.compare import Comparison, Difference, Measure, Run
+from mundap.evaluate.replies import file_name
+from mundap.store import Work, read_jsonl
+
+SURE = 0.05  # p below which a difference is called clear, where its interval does not hold 0 either
+_EACH = 3  # samples of each kind
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Who is first on a measure, who is second, and the first minus the second where they were paired.
+
+    `p` is the difference's, corrected for all key measures.
+    """
+
+    group: str
+    first: Measure
+    second: Measure
+    difference: Difference | None
+    p: float | None = None
+
+    @property
+    def tie(self) -> bool:
+        """Whether nobody is first."""
+        return self.first.mean == self.second.mean
+
+    @property
+    def sure(self) -> bool | None:
+        """Whether chance is a poor explanation of the lead; None when it was not tested."""
+        return None if self.difference is None else clear(self.difference, self.p)
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """Which targets are first most often (several when equal), on how many of the key measures, and how many are clear."""
+
+    targets: tuple[str, ...]
+    first: int
+    of: int
+    sure: int
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What one target answered, and its value by the measure that chose the sample."""
+
+    target: str
+    text: str
+    finish: str
+    value: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A question with all targets' answers. No turns: its text is not at hand."""
+
+    set: str
+    item: str
+    turns: tuple[tuple[str, str], ...]
+    answers: tuple[Said, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Items where `target` does best and worst by `metric`, and random ones."""
+
+    target: str
+    metric: str
+    seed: int
+    chosen: Mapping[str, tuple[Sample, ...]]
+
+
+def clear(each: Difference, p: float | None) -> bool:
+    """Whether the interval leaves out 0 and a (corrected) p agrees."""
+    if each.low is None or each.high is None or p is None:
+        return False
+    return p < SURE and (each.low > 0 or each.high < 0)
+
+
+def leads(comparison: Comparison, speaking: Mapping[str, Sequence[str]]) -> list[Lead]:
+    """The key measure of each group, where two targets or more have it. `speaking` names candidates by group."""
+    found = list(_leads(comparison, speaking))
+    corrected = holm([lead.difference.p if lead.difference else None for lead in found])
+    return [replace(lead, p=p) for lead, p in zip(found, corrected, strict=True)]
+
+
+def headline(found: Sequence[Lead], medicine: Sequence[str]) -> Headline:
+    """Who is first most often; ties are nobody's. The groups of medicine count, any other only where there are none."""
+    found = [lead for lead in found if lead.group in medicine] or found
+    won = [lead for lead in found if not lead.tie]
+    counts = Counter(lead.first.target for lead in won)
+    most = max(counts.values(), default=0)
+    targets = tuple(target for target, count in counts.items() if count == most)
+    sure = sum(lead.sure is True for lead in won if len(targets) == 1 and lead.first.target == targets[0])
+    return Headline(targets, most, len(found), sure)
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """Each p corrected for all that were made (Holm, Scandinavian Journal of Statistics 6, 1979)."""
+    ranked = sorted((value, place) for place, value in enumerate(values) if value is not None)
+    corrected: list[float | None] = [None] * len(values)
+    least = 0.0
+    for rank, (value, place) in enumerate(ranked):
+        least = max(least, min(1.0, value * (len(ranked) - rank)))
+        corrected[place] = least
+    return corrected
+
+
+def samples(comparison: Comparison, by: Sequence[str], each: int = _EACH) -> Samples | None:
+    """The answers worth reading of the last target whose scores by one of these metrics differ; None without any."""
+    scores = {run.folder: run.scores() for run in comparison.runs}
+    for metric in by:
+        for target in reversed(comparison.targets):
+            run, name = comparison.names[target.name]
+            values = {
+                (of, example): value
+                for (whose, of, what), found in scores[run.folder].items() if (whose, what) == (name, metric)
+                for example, value in found.items()
+            }  # fmt: skip
+            lower = any(m.better == "lower" for m in comparison.measures if m.metric == metric)
+            if len(set(values.values())) > 1:
+                chosen = _chosen(values, lower, run.summary.seed, each)
+                made = _made(comparison, chosen, metric, scores)
+                return Samples(target.name, metric, run.summary.seed, made)
+    return None
+
+
+def _leads(comparison: Comparison, speaking: Mapping[str, Sequence[str]]) -> Iterator[Lead]:
+    by_key: dict[Key, list[Measure]] = {}
+    for measure in comparison.measures:
+        if measure.mean is not None and measure.better != "none":
+            by_key.setdefault(measure.key, []).append(measure)
+    for group, names in speaking.items():
+        if found := _speaker(group, names, by_key):
+            first, second, *_ = sorted(found, key=lambda each: each.mean or 0.0, reverse=found[0].better == "higher")
+            yield Lead(group, first, second, comparison.difference(first.target, second.target, first.key))
+
+
+def _speaker(group: str, names: Sequence[str], by_key: Mapping[Key, list[Measure]]) -> list[Measure]:
+    """The measures of the first name that two targets have: whole before its parts, then the set with the most items."""
+    for name in names:
+        keys = [key for key in by_key if key[1].partition(":")[0] == name and by_key[key][0].group == group]
+        keys = [key for key in keys if len(by_key[key]) > 1]
+        if keys:
+            return by_key[max(keys, key=lambda key: (key[1] == name, len(by_key[key]), by_key[key][0].n))]
+    return []
+
+
+def _chosen(values: Mapping[Key, float], lower: bool, seed: int, each: int) -> dict[str, list[Key]]:
+    """Places of the best, the worst and random examples; none is chosen twice."""
+    ranked = sorted(values, key=lambda key: (values[key] if lower else -values[key], key))
+    each = min(each, len(ranked) // 2) or 1
+    best, rest = ranked[:each], ranked[each:]
+    worst, rest = rest[::-1][:each], rest[:-each]
+    return {"best": best, "worst": worst, "random": Random(seed).sample(sorted(rest), min(each, len(rest)))}
+
+
+def _made(
+    comparison: Comparison, chosen: Mapping[str, Sequence[Key]], metric: str, scores: Mapping[Any, Any]
+) -> dict[str, tuple[Sample, ...]]:
+    wanted = {key for keys in chosen.values() for key in keys}
+    asked = {key: turns for run in comparison.runs for key, turns in _questions(run).items() if key in wanted}
+    replies = {label: _replies(run, name, wanted) for label, (run, name) in comparison.names.items()}
+
+    def answer(label: str, key: Key) -> Said:
+        run, name = comparison.names[label]
+        text, finish = replies[label][key]
+        return Said(label, text, finish, scores[run.folder].get((name, key[0], metric), {}).get(key[1]))
+
+    def sample(key: Key) -> Sample:
+        answers = tuple(answer(label, key) for label in replies if key in replies[label])
+        return Sample(*key, asked.get(key, ()), answers)
+
+    return {kind: tuple(map(sample, keys)) for kind, keys in chosen.items()}
+
+
+def _questions(run: Run) -> dict[Key, tuple[tuple[str, str], ...]]:
+    """What was asked: the sets that the run's recipe names, or the package's and the run's own; less those that are gone."""
+    path, names = run.folder / "recipe.yaml", [each.name for each in run.summary.sets]
+    found: dict[Key, tuple[tuple[str, str], ...]] = {}
+    with suppress(UserError):
+        names += config.read(path).evaluate.sets if path.is_file() else ()
+    for name in dict.fromkeys(names):
+        with suppress(UserError, OSError):
+            for each in item_sets.load([name], Work(run.folder)):
+                found |= {(each.name, item.id): tuple((turn.role, turn.content) for turn in item.turns) for item in each.items}  # fmt: skip
+    return found
+
+
+def _replies(run: Run, target: str, wanted: set[Key]) -> dict[Key, tuple[str, str]]:
+    path = run.folder / "evaluate" / "replies" / f"{file_name(target)}.jsonl"
+    rows = read_jsonl(path) if path.is_file() else ()
+    return {
+        (str(row["set"]), str(row["item"])): (str(row.get("text", "")), str(row.get("finish", "")))
+        for row in rows if (str(row["set"]), str(row["item"])) in wanted
+    }  # fmt: skip
