@@ -17,7 +17,7 @@ import argparse
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -34,14 +34,16 @@ def main() -> None:
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mundap-bench-") as folder:
         run = asked.built or built(Path(folder) / "quickstart")
-        sums = {"ours": [0.0, 0.0], "padded": [0.0, 0.0], "cutoff": [0.0, 0.0]}
+        loops: dict[str, Callable[[int], tuple[int, float, float]]] = {
+            "ours": lambda number: ours(run, Path(folder) / f"ours-{number}", asked.steps, number),
+            "padded": lambda number: rival(run, asked.steps, False, number),
+            "cutoff": lambda number: rival(run, asked.steps, True, number),
+        }
+        sums = {name: [0.0, 0.0] for name in loops}
         for number in range(asked.rounds):
-            found = {"ours": ours(run, Path(folder) / f"ours-{number}", asked.steps, number)}
-            for name, cutoff in (("padded", False), ("cutoff", True)):
-                found[name] = rival(run, asked.steps, cutoff, number)
-            for name, (tokens, seconds, share) in found.items():
-                sums[name][0] += tokens
-                sums[name][1] += seconds
+            for name, measured in loops.items():
+                tokens, seconds, share = measured(number)
+                sums[name] = [sums[name][0] + tokens, sums[name][1] + seconds]
                 told = {
                     "round": number,
                     "loop": name,

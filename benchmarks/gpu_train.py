@@ -49,7 +49,8 @@ def main() -> int:
     """One JSON line a case; 0 without a GPU too, after saying so."""
     asked = _asked(sys.argv[1:])
     if asked.case:
-        print(json.dumps(measured(*asked.case.split(","), asked.length[0], asked.batch, asked.steps)), flush=True)
+        shape, method, loop = asked.case.split(",")
+        print(json.dumps(measured(shape, method, loop, asked.length[0], asked.batch, asked.steps)), flush=True)
         return 0
     import torch
 
