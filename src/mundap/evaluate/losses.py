@@ -25,7 +25,10 @@ Pair = tuple[str, Any, str]  # id, prompt (text or messages), answer
 
 
 class Loss:
-    """Loss on the answers of `build/test.jsonl`; the prompt is as it was built. At most `rows`, chosen by the seed."""
+    """Loss on the answers of `build/test.jsonl`; the prompt is as it was built. At most `rows`, chosen by the seed.
+
+    A recipe that trains on one language is measured on the rows of that language.
+    """
 
     kind: Kind = "model"
     measures: Mapping[str, Measure] = {"loss": Measure("text", "lower", "nats a token", None, None)}
@@ -38,11 +41,13 @@ class Loss:
         path = _built(context)
         if not path.is_file() or not path.stat().st_size:
             raise UserError(f"the metric loss needs rows in {path}; run `mundap build` with build.test above 0 first")
-        return file_digest(path)
+        return [file_digest(path), context.recipe.train.lang]
 
     def score(self, cases: Sequence[Case], context: Context) -> Iterator[Scored]:
         """The loss of each row."""
-        pairs = [(str(row["id"]), row["prompt"], _text(row["completion"])) for row in read_jsonl(_built(context))]
+        lang = context.recipe.train.lang
+        rows = [row for row in read_jsonl(_built(context)) if lang in (None, row.get("lang"))]
+        pairs = [(str(row["id"]), row["prompt"], _text(row["completion"])) for row in rows]
         found = _losses(_chosen(pairs, self._rows, context), context, self._length)
         yield from (Scored(TEST, name, "loss", value, reason) for name, value, reason in found)
 
