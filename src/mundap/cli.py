@@ -344,11 +344,16 @@ def _run(recipe: Path, override: list[str] | None, first: str, last: str) -> Non
     from mundap import config, pipeline
 
     found = config.read(recipe, override or ())
-    work = pipeline.work_folder(found)
+    work, done = pipeline.work_folder(found), set()
     for manifest in pipeline.run(found, work, first, last):
+        done.add(manifest.stage)
         dropped = sum(manifest.dropped.values())
         typer.echo(
             f"{manifest.stage}: {manifest.kept} kept, {dropped} dropped, {manifest.seconds:.1f} s ({work.root / manifest.stage})"
+        )
+    if done & {"train", "merge", "export"}:
+        typer.echo(
+            f"talk with it: mundap chat --model {work.root}, or in the browser: mundap serve --model {work.root}"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +12,7 @@ from queue import Queue
 from threading import Event, Thread
 from typing import Any
 
+from mundap import prompts
 from mundap.errors import MissingExtra, ModelError
 from mundap.types import Lang, Message, Options
 
@@ -62,6 +64,8 @@ class Llama:
         self.path = Path(path)
         if not self.path.is_file():
             raise ModelError(f"no model file {self.path}")
+        exported = prompts.saved(self.path.parent / "model")  # `mundap export` leaves the weights and template beside
+        self._stop = exported.stop if exported else ()
         self.name = name or self.path.stem
         self.languages: frozenset[Lang] = frozenset(languages)
         self._server = _start(self.path, context * parallel, parallel, threads)
@@ -70,7 +74,7 @@ class Llama:
         """Yield pieces as they are made. Closing the iterator stops the model at its next token."""
         pieces: Queue[Any] = Queue()
         closed = Event()
-        request = _request(messages, options)
+        request = _request(messages, replace(options, stop=(*options.stop, *self._stop)))
         work = (request, pieces, closed)
         worker = Thread(target=self._run, args=work, name=f"mundap-llama {self.name}", daemon=True)
         worker.start()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch  # noqa: TID253  imported lazily by sft.py only
+import trl.trainer.utils  # noqa: TID253  as above
 from transformers import PrinterCallback, TrainerCallback  # noqa: TID253  as above
 from trl import SFTConfig, SFTTrainer  # noqa: TID253  as above
 
@@ -78,6 +79,7 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
         self, model: Any, config: SFTConfig, rows: Any, val: Sequence[Row], order: Order, watch: Watch, **more: Any
     ) -> None:
         self.order, self.watch, self.val = order, watch, sorted(val, key=lambda row: len(row.ids))
+        _score_what_is_learnt()
         super().__init__(model=model, args=config, train_dataset=rows, **more)
         self.data_collator = _Fed(self.data_collator)
         self.remove_callback(PrinterCallback)
@@ -180,6 +182,16 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
             watch.checkpoints.rotate(best["step"] if best else None)
         watch.budget.reserve = max(watch.budget.reserve, 2 + 2 * (monotonic() - began))
         watch.began = monotonic()
+
+
+def _score_what_is_learnt() -> None:
+    """Project prompts and padding through the head no more: TRL does so where there is no Triton.
+
+    It does that for devices that compile anew for each shape, which a CPU does not. A TRL without that switch is left as
+    it is; the loss is the same either way.
+    """
+    if not torch.cuda.is_available() and hasattr(trl.trainer.utils, "_use_triton"):
+        trl.trainer.utils._use_triton = lambda _: True
 
 
 class _Fed:
