@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from test_stage import clean, outputs, run_folder
 
-from mundap.clean import rows
+from mundap import records
 from mundap.records import Line
 from mundap.store import Work
 from mundap.types import QA, Drop
@@ -126,7 +126,7 @@ BAD = {
 
 @pytest.mark.parametrize(("data", "reason"), BAD.items(), ids=range(len(BAD)))
 def test_a_malformed_line_is_quarantined(data: bytes, reason: str) -> None:
-    found = rows.parse(Line(7, data), "collect/out.jsonl")
+    found = records.parse(Line(7, data), "collect/out.jsonl")
     assert isinstance(found, Drop)
     assert reason in found.reason
     assert (found.record["file"], found.record["line"]) == ("collect/out.jsonl", 7)
@@ -135,8 +135,8 @@ def test_a_malformed_line_is_quarantined(data: bytes, reason: str) -> None:
 @pytest.mark.parametrize("data", [GOOD, b"\xef\xbb\xbf" + GOOD, GOOD + b"\r"])
 def test_bom_and_crlf_are_read(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(data + b"\n")
-    [line] = rows.lines(tmp_path / "a.jsonl")
-    assert isinstance(rows.parse(line, "a"), QA)
+    [line] = records.lines(tmp_path / "a.jsonl")
+    assert isinstance(records.parse(line, "a"), QA)
 
 
 def test_a_truncated_archive_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_a_truncated_archive_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
         b'{"id": "%d", "question": "%s", "answer": "w"}\n' % (i, os.urandom(40).hex().encode()) for i in range(999)
     )
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(noise)[:-900])
-    found = [rows.parse(line, "a.jsonl.gz") for line in rows.lines(tmp_path / "a.jsonl.gz")]
+    found = [records.parse(line, "a.jsonl.gz") for line in records.lines(tmp_path / "a.jsonl.gz")]
     assert sum(isinstance(row, QA) for row in found) > 900
     assert isinstance(found[-1], Drop)
     assert "cannot be read further" in found[-1].reason
