@@ -25,19 +25,21 @@ Key = tuple[str, str]
 class Lead:
     """Who is first on a measure, who is second, and the first minus the second where they were paired.
 
-    `p` is the difference's, corrected for all key measures.
+    `joint` are all with the best value; `p` is the difference's, corrected for all key measures.
     """
 
     group: str
     first: Measure
     second: Measure
     difference: Difference | None
+    joint: tuple[str, ...]
+    all_equal: bool
     p: float | None = None
 
     @property
     def tie(self) -> bool:
-        """Whether nobody is first."""
-        return self.first.mean == self.second.mean
+        """Whether nobody is first alone."""
+        return len(self.joint) > 1
 
     @property
     def sure(self) -> bool | None:
@@ -100,10 +102,11 @@ def leads(comparison: Comparison, speaking: Mapping[str, Sequence[str]]) -> list
 
 
 def headline(found: Sequence[Lead], medicine: Sequence[str]) -> Headline:
-    """Who is first most often; ties are nobody's. The groups of medicine count, any other only where there are none."""
-    found = [lead for lead in found if lead.group in medicine] or found
-    won = [lead for lead in found if not lead.tie]
-    counts = Counter(lead.first.target for lead in won)
+    """Who is first most often, alone or with others. The groups of medicine count, any other where those do not decide."""
+    medical = [lead for lead in found if lead.group in medicine]
+    found = medical if any(not lead.all_equal for lead in medical) else found
+    won = [lead for lead in found if not lead.all_equal]
+    counts = Counter(target for lead in won for target in lead.joint)
     most = max(counts.values(), default=0)
     targets = tuple(target for target, count in counts.items() if count == most)
     sure = sum(lead.sure is True for lead in won if len(targets) == 1 and lead.first.target == targets[0])
@@ -148,17 +151,19 @@ def _leads(comparison: Comparison, speaking: Mapping[str, Sequence[str]]) -> Ite
     for group, names in speaking.items():
         if found := _speaker(group, names, by_key):
             first, second, *_ = sorted(found, key=lambda each: each.mean or 0.0, reverse=found[0].better == "higher")
-            yield Lead(group, first, second, comparison.difference(first.target, second.target, first.key))
+            joint = tuple(each.target for each in found if each.mean == first.mean)
+            paired = comparison.difference(first.target, second.target, first.key)
+            yield Lead(group, first, second, paired, joint, len(joint) == len(found))
 
 
 def _speaker(group: str, names: Sequence[str], by_key: Mapping[Key, list[Measure]]) -> list[Measure]:
-    """The measures of the first name that two targets have: whole before its parts, then the set with the most items."""
-    for name in names:
-        keys = [key for key in by_key if key[1].partition(":")[0] == name and by_key[key][0].group == group]
-        keys = [key for key in keys if len(by_key[key]) > 1]
-        if keys:
-            return by_key[max(keys, key=lambda key: (key[1] == name, len(by_key[key]), by_key[key][0].n))]
-    return []
+    """The measure that most targets have; of several the first name, whole before its parts, the set with most items."""
+    found = [
+        (len(measures), -names.index(key[1].partition(":")[0]), key[1] in names, measures[0].n, key)
+        for key, measures in by_key.items()
+        if key[1].partition(":")[0] in names and measures[0].group == group and len(measures) > 1
+    ]
+    return by_key[max(found)[-1]] if found else []
 
 
 def _chosen(values: Mapping[Key, float], lower: bool, seed: int, each: int) -> dict[str, list[Key]]:
