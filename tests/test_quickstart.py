@@ -14,8 +14,11 @@ from mundap.models.llama import bundled_path
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart.yaml"
 MUNDAP = Path(sys.executable).parent / "mundap"
 SMALL = (
+    "build.val=0",
+    "build.test=0.02",
     "train.steps=2",
-    "train.samples=1",
+    "train.samples=0",
+    "evaluate.targets=[tuned, assistant]",
     "evaluate.limit=1",
     "evaluate.resamples=100",
     "chat.generation.max_tokens=16",

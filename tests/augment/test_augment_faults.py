@@ -23,12 +23,13 @@ pytestmark = pytest.mark.usefixtures("toy")
 AT_ONCE = 4
 
 RUN = """
-import json, sys
+import json, signal, sys
 from pathlib import Path
 from mundap import config, pipeline, registry
 from mundap.errors import UserError
 from mundap.store import Work
 registry.BUILT_IN["augmenters"]["toy"] = "toy_augmenter:Toy"
+signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
 try:
     list(pipeline.run(config.parse(json.loads(sys.argv[2]), "-"), Work(Path(sys.argv[1])), "augment", "augment"))
 except UserError as error:
