@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from mundap import config, pipeline
+from mundap.errors import MissingExtra
 from mundap.pipeline import STAGES
+from mundap.store import Work
 
 ROOT = Path(__file__).parent.parent
 MUNDAP = Path(sys.executable).parent / "mundap"
@@ -89,3 +92,13 @@ def test_mask_keeps_values_and_hotlines(tmp_path: Path) -> None:
     assert "120/80" in row["text"] and "119" in row["text"]
     assert {span["type"] for span in row["spans"]} == {"NAME", "RRN", "PHONE"}
     assert set(row["spans"][0]) == {"start", "end", "type"}
+
+
+def test_a_stage_whose_library_is_missing_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "parsel", None)
+    for name in [name for name in sys.modules if name.startswith("mundap.collect")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(
+        MissingExtra, match=r"`mundap collect` needs the package 'parsel': pip install 'mundap\[collect\]'"
+    ):
+        list(pipeline.run(config.parse({}, "-"), Work(tmp_path), "collect", "collect"))

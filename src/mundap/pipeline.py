@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mundap import registry
-from mundap.errors import ConfigError, UserError, did_you_mean
+from mundap.errors import ConfigError, MissingExtra, UserError, did_you_mean
 from mundap.store import Manifest, Work, read_jsonl, replacing
 
 if TYPE_CHECKING:
@@ -21,23 +21,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage: its name is its verb and its folder; `target` is `module:function` of type `run(recipe, work)`."""
+    """A stage: its name is its verb and its folder; `target` is `module:function` of type `run(recipe, work)`.
+
+    `extra` is the package's extra with the libraries it needs.
+    """
 
     name: str
     target: str
     help: str
+    extra: str = "train"
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("collect", "mundap.collect.stage:run", "Read doctors' answers from sites and files into records."),
-    Stage("clean", "mundap.clean.stage:run", "Clean the records; say what was dropped and why."),
+    Stage("collect", "mundap.collect.stage:run", "Read doctors' answers from sites and files into records.", "collect"),
+    Stage("clean", "mundap.clean.stage:run", "Clean the records; say what was dropped and why.", "collect"),
     Stage("augment", "mundap.augment.stage:run", "Repair questions, write new ones, translate: by a model, checked."),
     Stage("build", "mundap.dataset.stage:run", "Make the dataset: templates, splits that cannot leak, a card."),
     Stage("train", "mundap.train.stage:run", "Tune a base model on the dataset."),
     Stage("merge", "mundap.train.merge:run", "Fold the adapter into its base model and compare the two."),
     Stage("export", "mundap.train.export:run", "Write the model as safetensors, GGUF and for Ollama."),
     Stage("publish", "mundap.train.publish:run", "Upload the model with its card; a dry run unless told otherwise."),
-    Stage("evaluate", "mundap.evaluate.stage:run", "Measure models and the whole assistant, with intervals."),
+    Stage(
+        "evaluate", "mundap.evaluate.stage:run", "Measure models and the whole assistant, with intervals.", "evaluate"
+    ),
 )
 _ALWAYS = ("collect", "clean")
 
@@ -47,8 +53,21 @@ def run(recipe: Recipe, work: Work, first: str = "", last: str = "") -> Iterator
     with work.lock():
         _keep(recipe, work)
         for stage in _wanted(recipe, first, last):
-            module, _, function = stage.target.partition(":")
-            yield getattr(import_module(module), function)(recipe, work)
+            yield _function(stage)(recipe, work)
+
+
+def _function(stage: Stage) -> Callable[[Recipe, Work], Manifest]:
+    """What runs a stage. Raises `MissingExtra` when a library that its module needs is not installed."""
+    module, _, name = stage.target.partition(":")
+    try:
+        found: Callable[[Recipe, Work], Manifest] = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "mundap"):
+            raise
+        advice = f"pip install 'mundap[{stage.extra}]'"
+        raise MissingExtra(f"`mundap {stage.name}` needs the package {package!r}: {advice}") from error
+    return found
 
 
 def _keep(recipe: Recipe, work: Work) -> None:
@@ -61,10 +80,9 @@ def _keep(recipe: Recipe, work: Work) -> None:
 
 def problems(recipe: Recipe) -> list[str]:
     """What a recipe needs and does not find here: permissions, files, keys of translators. Nothing is fetched."""
-    from mundap.collect import stage as collect
     from mundap.dataset import mix, sets
 
-    found = collect.problems(recipe)
+    found = _collecting(recipe)
     if "build" in recipe.model_fields_set:
         found += [*_said(partial(mix.check, recipe.build.mix)), *_said(partial(sets.found, recipe))]
     for place, use in _translators(recipe):
@@ -72,6 +90,15 @@ def problems(recipe: Recipe) -> list[str]:
             made = partial(registry.create, "translators", use.use, **use.config)
             found += [f"{place}: {each}" for each in _said(made)]
     return found
+
+
+def _collecting(recipe: Recipe) -> list[str]:
+    """What the sources lack; a missing library is one thing more that they lack."""
+    if missing := _said(lambda: _function(STAGES[0])):
+        return missing
+    from mundap.collect import stage
+
+    return stage.problems(recipe)
 
 
 def _said(check: Callable[[], Any]) -> list[str]:
