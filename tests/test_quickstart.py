@@ -9,8 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from mundap.models.llama import bundled_path
-
 RECIPE = Path(__file__).parents[1] / "recipes" / "quickstart.yaml"
 MUNDAP = Path(sys.executable).parent / "mundap"
 SMALL = (
@@ -24,8 +22,6 @@ SMALL = (
     "chat.generation.max_tokens=16",
 )
 STAGES = ("collect", "clean", "augment", "build", "train", "merge", "export", "evaluate")
-
-pytestmark = pytest.mark.skipif(bundled_path() is None, reason="the bundled model is not installed")
 
 
 def mundap(folder: Path, *arguments: str) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import random
 import threading
-import time
-from email.utils import formatdate
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from mundap.asking.limits import Budget, Pace, pause, retry_after
+from mundap.asking.limits import Budget, Pace
 
 
 def test_no_budget_ends_nothing() -> None:
@@ -86,25 +84,3 @@ def test_a_hold_stops_everything() -> None:
     assert (pace.take(5), pace.held()) == (3, 3)
     clock.now = 4
     assert (pace.take(5), pace.held()) == (0, 0)
-
-
-@pytest.mark.parametrize(
-    ("said", "seconds"),
-    [("3", 3), ("0.5", 0.5), ("-1", 0), ("", None), ("soon", None), ("inf", float("inf")), ("nan", 0)],
-)
-def test_retry_after(said: str, seconds: float | None) -> None:
-    assert retry_after({"retry-after": said}) == seconds
-
-
-def test_retry_after_as_a_date() -> None:
-    assert retry_after({"retry-after": formatdate(time.time() + 60, usegmt=True)}) == pytest.approx(60, abs=2)
-    assert retry_after({"retry-after": formatdate(time.time() - 60, usegmt=True)}) == 0
-    assert retry_after({}) is None
-
-
-def test_pauses_grow_to_a_limit_and_differ() -> None:
-    dice = random.Random(1)
-    pauses = [[pause(attempt, 0.5, dice) for _ in range(50)] for attempt in range(12)]
-    assert all(len(set(each)) > 40 for each in pauses)
-    assert max(pauses[0]) <= 0.5 and max(pauses[3]) <= 4 and max(map(max, pauses)) <= 30
-    assert min(pauses[11]) >= 15

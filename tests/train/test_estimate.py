@@ -65,11 +65,10 @@ def test_a_folder_is_counted_as_it_is(tmp_path: Path, architecture: str) -> None
 def test_the_bundled_model_by_its_file() -> None:
     from dataclasses import asdict
 
-    pytest.importorskip("gguf")
     from mundap.models.llama import bundled_path
 
-    if (path := bundled_path()) is None:
-        pytest.skip("the bundled model is not installed")
+    path = bundled_path()
+    assert path is not None, "make setup installs the bundled model"
     found, known = asdict(shape_of(str(path))), asdict(shape_of("bundled"))
     assert {**found, "tied": True} == known
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mundap.errors import ModelError
-from mundap.translate.limits import Again, Limits, batches, fitting, joined, seconds, together
+from mundap.translate.limits import Again, Limits, batches, fitting, joined, together
 
 
 def failing(times: int, after: float | None = 0.0) -> Callable[[], str]:
@@ -62,13 +60,6 @@ def test_characters_are_paced() -> None:
     began = time.monotonic()
     limits.call(lambda: "", 20, "it")
     assert 0.1 < time.monotonic() - began < 1
-
-
-def test_retry_after_is_a_number_or_a_date() -> None:
-    assert seconds("7") == 7 and seconds("-7") == 0
-    assert seconds(None) is None and seconds("soon") is None
-    then = datetime.now(UTC) + timedelta(seconds=30)
-    assert 25 < (seconds(format_datetime(then, usegmt=True)) or 0) <= 30
 
 
 def test_work_together_stays_in_order_and_stops_at_a_failure() -> None:

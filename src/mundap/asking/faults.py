@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from mundap.asking.limits import retry_after
+from mundap.waiting import retry_after
 
 Kind = Literal["again", "busy", "refused", "end"]
 _PAID_OUT = ("insufficient_quota", "billing", "quota_exceeded", "balance")
@@ -62,7 +62,7 @@ def _code(error: Exception) -> str:
 
 
 def _after(error: Any) -> float | None:
-    return retry_after(error.response.headers)
+    return retry_after(error.response.headers.get("retry-after"))
 
 
 def _is_connecting(error: Exception) -> bool:

@@ -1,15 +1,12 @@
-"""How much is asked and how fast: a budget that ends at the same request every time, a token bucket, and pauses."""
+"""How much is asked and how fast: a budget that ends at the same request every time, and a token bucket."""
 
 from __future__ import annotations
 
-import random
 import time
-from collections.abc import Callable, Mapping
-from email.utils import parsedate_to_datetime
+from collections.abc import Callable
 from threading import Condition
 
 _BURST = 5.0  # seconds' worth that may be sent at once
-_LONGEST = 30.0  # seconds between two tries, unless the server asks for more
 
 
 class Budget:
@@ -82,21 +79,3 @@ class Pace:
     def held(self) -> float:
         """Seconds until something may be sent."""
         return max(0.0, self._held - self._clock())
-
-
-def pause(attempt: int, first: float, dice: random.Random) -> float:
-    """Seconds before the next try: twice as long each time, and never the same for two requests."""
-    return min(_LONGEST, first * 2.0**attempt) * dice.uniform(0.5, 1.0)
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds that a server asks to wait, given as a number or as a date (RFC 9110, 10.2.3)."""
-    said = headers.get("retry-after", "").strip()
-    try:
-        return max(0.0, float(said))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
-    except (ValueError, TypeError):
-        return None

@@ -13,11 +13,13 @@ from typing import Any
 from mundap.asking.ask import Answer, Request, Task, estimate
 from mundap.asking.faults import Fault, Unreadable, fault
 from mundap.asking.ledger import Outcome
-from mundap.asking.limits import Pace, pause
+from mundap.asking.limits import Pace
 from mundap.errors import UserError
 from mundap.models.http import Http
+from mundap.waiting import pause
 
 FIRST_PAUSE = 0.5  # seconds before the second try; doubled for each one after
+LONGEST_PAUSE = 30.0  # seconds between two tries, unless the server asks for more
 _LONGEST_HOLD = 600.0  # a server that asks to wait longer than this has used up its quota
 _UNKNOWN = ("support", "unknown", "unrecognized", "extra", "not permitted")
 _RESUME = "What was answered is kept: run again to go on from there."
@@ -133,7 +135,7 @@ class Server:
 
     def _wait(self, found: Fault, attempt: int) -> float:
         """Seconds before the next try; when a server says how long, all requests wait so long."""
-        wait = pause(attempt, FIRST_PAUSE, self._dice)
+        wait = pause(attempt, FIRST_PAUSE, LONGEST_PAUSE, self._dice)
         if found.after is None:
             return wait
         if found.kind == "busy":

@@ -13,6 +13,7 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 from mundap.collect.guard import Blocked, Guard
 from mundap.collect.pages import Failure, Page, Pages
 from mundap.collect.record import now
+from mundap.waiting import retry_after
 
 AGENT = "mundap"
 REDIRECTS, RETRIES = 5, 3
@@ -162,14 +163,12 @@ class Fetcher:
 
     def _asked_to_wait(self, found: Response, host: str, attempt: int) -> float:
         """Seconds to wait; a `Retry-After` holds the whole host back. Raises `Broken` when it is too long to wait."""
-        given = found.headers.get("retry-after", "")
-        pause = (
-            float(given) if given.isdigit() else max(0.0, _moment(given) - time.time()) if given else _backoff(attempt)
-        )
+        given = retry_after(found.headers.get("retry-after"))
+        pause = _backoff(attempt) if given is None else given
         if pause > _LONGEST_PAUSE:
             self._closed.add(host)
             raise Broken(_LATER, lasting=True)
-        if given:
+        if given is not None:
             self._free[host] = max(self._free.get(host, 0.0), time.monotonic() + pause)
         return pause
 

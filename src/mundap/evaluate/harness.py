@@ -157,8 +157,8 @@ class Asked(LM):  # type: ignore[misc]  # as above
         return found
 
     def loglikelihood_rolling(self, requests: list[Any]) -> list[float]:
-        """Not for tasks of multiple choice."""
-        raise NotImplementedError
+        """Raises `UserError`: perplexity of whole texts is no multiple choice, and lm-eval asks for it in no other."""
+        raise UserError("this task measures perplexity, which is no multiple choice; name another task of lm-eval")
 
     def _each(self, ask: Callable[[Any], Any], asked: Sequence[Any]) -> Iterator[tuple[Any, Any]]:
         """What was asked with its answer (None: it failed), in order, as they come. Raises when all fail."""

@@ -15,8 +15,9 @@ import yaml
 from mundap.errors import ModelError
 from mundap.store import digest
 from mundap.translate.access import address, key, said
-from mundap.translate.limits import Again, Limits, batches, seconds
+from mundap.translate.limits import Again, Limits, batches
 from mundap.types import Lang
+from mundap.waiting import retry_after
 
 # The service takes 50 texts and 128 KiB a request; a Korean letter is three bytes, and six as an escape.
 _MOST, _CHARACTERS = 50, 15_000
@@ -134,7 +135,7 @@ def _transport(timeout: float) -> Any:
             return self._internal_request(request, stream=stream, timeout=timeout)
 
         def note(self, response: Any, *_: Any, **__: Any) -> None:
-            self.retry_after = seconds(response.headers.get("Retry-After"))
+            self.retry_after = retry_after(response.headers.get("Retry-After"))
 
     return Once(send_platform_info=False)
 

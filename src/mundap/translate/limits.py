@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from threading import Lock
 from typing import TypeVar
 
 from mundap.errors import ModelError
+from mundap.waiting import pause
 
 _T = TypeVar("_T")
 _R = TypeVar("_R")
@@ -54,11 +53,11 @@ class Limits:
             try:
                 return attempt()
             except Again as again:
-                pause = _pause(tried) if again.after is None else again.after
-                spent += time.monotonic() - began + pause
+                wait = pause(tried - 1, _FIRST_PAUSE, _LONGEST_PAUSE) if again.after is None else again.after
+                spent += time.monotonic() - began + wait
                 if tried >= self.tries or spent > self.patience:
                     raise _given_up(engine, again, tried) from again
-            time.sleep(pause)
+            time.sleep(wait)
 
     def _wait(self, characters: int) -> None:
         time.sleep(max(bucket.take(amount) for bucket, amount in zip(self._pace, (1, characters), strict=True)))
@@ -83,29 +82,10 @@ class _Bucket:
             return max(0.0, -self._level / self._rate)
 
 
-def _pause(tried: int) -> float:
-    """Doubling pauses, shortened at random so that many clients do not come back at the same moment."""
-    return min(_FIRST_PAUSE * 2.0 ** (tried - 1), _LONGEST_PAUSE) * random.uniform(0.5, 1.0)
-
-
 def _given_up(engine: str, failure: Again, tried: int) -> ModelError:
     times = "once" if tried == 1 else f"{tried} times"
     asked = f" and asks to wait {failure.after:.0f} s" if failure.after else ""
     return ModelError(f"{engine} failed {times} ({failure.why}){asked}; run this again later, what is done stays done")
-
-
-def seconds(retry_after: str | None) -> float | None:
-    """Seconds of a `Retry-After` header, a number or a date (RFC 9110, section 10.2.3); None when it says neither."""
-    if not retry_after:
-        return None
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
-        return None
 
 
 def together(work: Callable[[_T], _R], items: Sequence[_T], at_once: int) -> list[_R]:

@@ -7,8 +7,9 @@ from typing import Any
 
 from mundap.errors import ModelError
 from mundap.translate.access import address, key, said
-from mundap.translate.limits import Again, Limits, fitting, joined, seconds, together
+from mundap.translate.limits import Again, Limits, fitting, joined, together
 from mundap.types import Lang
+from mundap.waiting import retry_after
 
 _URL = "https://papago.apigw.ntruss.com/nmt/v1/translation"
 _LONGEST = 5000  # characters of one request (the service's own limit)
@@ -87,7 +88,7 @@ class Papago:
         status, (code, words) = response.status_code, _error(response)
         words = said(f"{status} {code} {words}", *self._keys)
         if status >= 500 or (status == 429 and code != _QUOTA):
-            return Again(words, seconds(response.headers.get("retry-after")))
+            return Again(words, retry_after(response.headers.get("retry-after")))
         return ModelError(f"Papago at {self._url} refused ({words}); {self._advice(status, code)}")
 
     def _advice(self, status: int, code: str) -> str:
