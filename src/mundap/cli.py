@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from mundap import console
 from mundap.errors import UserError
 from mundap.pipeline import STAGES
 
@@ -112,7 +111,7 @@ def triage(
     """Say how urgent each line is, by which rule, and which number to call."""
     from mundap.safety import triage as safety
 
-    for row in _rows(text):
+    for row in console.rows(text):
         found = safety.safe_triage(row["text"])
         shown = {"level": found.level.word, "rules": list(found.rules), "hotlines": list(found.hotlines)}
         _print(shown if as_json else f"{shown['level']:<10}{' '.join(found.rules):<24}{' '.join(found.hotlines)}")
@@ -130,12 +129,12 @@ def search(
     from mundap.retrieve.lexical import Lexical
 
     index = Lexical(sections(load.topics().values()))
-    for row in _rows(query, files=False):
-        found = [_hit(passage) for passage in index.search(row["text"], k)]
+    for row in console.rows(query, files=False):
+        found = [console.hit(passage) for passage in index.search(row["text"], k)]
         _print(
             {"query": row["text"], "confident": bool(found), "results": found}
             if as_json
-            else _table(row["text"], found)
+            else console.table(row["text"], found)
         )
 
 
@@ -149,7 +148,7 @@ def mask(
 
     from mundap.safety.privacy import mask as cover
 
-    for row in _rows(text):
+    for row in console.rows(text):
         found = cover(row["text"])
         spans = [{key: value for key, value in asdict(span).items() if key in _SPAN} for span in found.spans]
         _print({"text": found.text, "spans": spans} if as_json else found.text)
@@ -287,7 +286,7 @@ def list_names(
     as_json: AsJson = False,
 ) -> None:
     """List what a recipe or a command can name."""
-    for row in _listed(kind):
+    for row in console.listed(kind):
         _print(row if as_json else "  ".join(str(value) for value in row.values()))
 
 
@@ -355,62 +354,6 @@ def _run(recipe: Path, override: list[str] | None, first: str, last: str) -> Non
         typer.echo(
             f"talk with it: mundap chat --model {work.root}, or in the browser: mundap serve --model {work.root}"
         )
-
-
-def _rows(text: str, files: bool = True) -> Iterator[dict[str, str]]:
-    """`{"text": …}` for each line of standard input or a file (JSON objects or plain text), or for the text itself."""
-    if text != "-" and not (files and _is_file(text)):
-        yield {"text": text}
-        return
-    with nullcontext(sys.stdin) if text == "-" else Path(text).open(encoding="utf-8", errors="replace") as stream:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                yield {"text": _text_of(line.rstrip("\n"), number)}
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return Path(text).is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def _text_of(line: str, number: int) -> str:
-    if not line.lstrip().startswith("{"):
-        return line
-    try:
-        text = json.loads(line)["text"]
-    except (ValueError, KeyError, RecursionError, TypeError) as error:
-        raise UserError(f'line {number}: expected {{"text": "…"}}, found {line[:80]!r}') from error
-    return text if isinstance(text, str) else str(text)
-
-
-def _hit(passage: Any) -> dict[str, Any]:
-    return {
-        "topic": passage.topic, "title": passage.title, "title_en": passage.title_en, "section": passage.section,
-        "score": passage.score, "snippet": passage.snippet, "source": passage.source,
-    }  # fmt: skip
-
-
-def _table(query: str, found: list[dict[str, Any]]) -> str:
-    if not found:
-        return f"{query}: nothing found that fits"
-    return "\n".join(
-        f"{hit['score']:>7.2f}  {hit['title']} ({hit['topic']}/{hit['section']})  {hit['snippet']}" for hit in found
-    )
-
-
-def _listed(kind: str) -> list[dict[str, str]]:
-    from mundap import prompts, registry
-    from mundap.knowledge import load
-
-    if kind == "topics":
-        return [
-            {"topic": t.id, "title": t.title.ko, "title_en": t.title.en, "kind": t.kind} for t in load.topics().values()
-        ]
-    if kind == "templates":
-        return [{"name": name} for name in prompts.template_names()]
-    return [{"name": name} for name in registry.names(kind)]
 
 
 def _print(value: dict[str, Any] | str) -> None:
