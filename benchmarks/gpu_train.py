@@ -126,7 +126,7 @@ def made(shape: str, method: str) -> Any:
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
-        how = _quantisation("nf4" if method == "qlora" else "int8" if method == "int8" else "bf16", "")
+        how = _quantisation("nf4" if method == "qlora" else "int8" if method == "int8" else "bf16", "", None)
         return AutoModelForCausalLM.from_pretrained(folder, dtype=half, device_map=place, **how)
 
 

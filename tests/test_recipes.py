@@ -45,7 +45,7 @@ CASES = [
 ]
 QUICK = {
     "steps": 3, "batch": 4, "accumulate": 1, "lr": 5e-3, "warmup": 0, "length": 512, "samples": 0, "save_every": 100,
-    "evaluate_every": 100,
+    "evaluate_every": 100, "precision": "fp32",
 }  # fmt: skip
 
 

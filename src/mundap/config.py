@@ -142,8 +142,8 @@ class Train(_Section):
     """How a base model is tuned. `base` is `bundled`, a folder, a .gguf file or a hub id (with a `revision`).
 
     `lang` keeps to the rows of one language. `alpha` is twice the rank unless given: an adapter then weighs the same
-    whatever its rank. `warmup` below 1 is a share of the steps. `checkpointing` (of activations) is on where there is
-    a GPU. `budget`, like 3h, ends a run in time; the next one goes on. `launch` trains with several processes (one a
+    whatever its rank. `precision` is what is computed in: bf16 (fp16 on older GPUs) where the machine does so by itself.
+    `warmup` below 1 is a share of the steps. `checkpointing` (of activations) is on where there is a GPU. `budget`, like 3h, ends a run in time; the next one goes on. `launch` trains with several processes (one a
     GPU unless `processes` says how many), each with a `batch` of its own.
     """
 
@@ -151,6 +151,7 @@ class Train(_Section):
     revision: str | None = None
     lang: Literal["ko", "en"] | None = None
     method: Literal["lora", "qlora", "int8", "full"] = "lora"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
     rank: int = Field(default=16, ge=1)
     alpha: float | None = Field(default=None, gt=0)
     dropout: float = Field(default=0.05, ge=0, lt=1)
@@ -213,6 +214,7 @@ class Evaluate(Asking):
 
     A set is `own`, `own-ko`, `own-en`, `test` or a file; `limit` items of each are drawn by the seed. `against` are
     runs whose scores are compared with these. `requests` and `tokens` are what a judge may take of one metric and target.
+    Every item is asked `answers` times, each time with another seed, which takes a temperature above 0.
     """
 
     metrics: tuple[Named, ...] = ()
@@ -222,6 +224,7 @@ class Evaluate(Asking):
     targets: tuple[str, ...] = ()
     against: tuple[str, ...] = ()
     limit: int | None = Field(default=None, ge=1)
+    answers: int = Field(default=1, ge=1, le=64)
 
 
 class Recipe(_Section):

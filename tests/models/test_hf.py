@@ -267,3 +267,17 @@ def test_the_bundled_model_speaks_english_only_and_makes_sense() -> None:
     assert model.languages == {"en"}
     answer = "".join(model.generate([Message("user", "What is anemia?")], Options(max_tokens=16, temperature=0.0)))
     assert "anemia" in answer.lower()
+
+
+@pytest.mark.parametrize(
+    ("able", "wanted"),
+    [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx512_bf16": False, "avx2": True}, "fp32")],
+)
+def test_the_precision_that_a_cpu_is_good_at(
+    able: dict[str, bool], wanted: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able, raising=False)
+    assert bases.best_method() == wanted

@@ -8,22 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from safetensors.numpy import load_file
-from training import Forge, built, recipe
+from training import Forge, built, recipe, rows_fed, weights
 
 from mundap.store import Work
 
-SEEDS = (11,)  # twenty were tried by hand: LOG.md
-
-
-def rows_fed(work: Work) -> list[list[str]]:
-    lines = map(json.loads, (work.root / "train/log.jsonl").read_text("utf-8").splitlines())
-    return [[line["step"], *line["rows"]] for line in lines if "loss" in line]
-
-
-def weights(work: Work) -> dict[str, bytes]:
-    found = load_file(work.root / "train/adapter/adapter_model.safetensors")
-    return {name: weight.tobytes() for name, weight in found.items()}
+SEEDS = (11,)  # benchmarks/resume_kills.py tries twenty, and F02 to F05 too
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ def test_a_budget_is_over_while_there_is_time_to_save() -> None:
     assert not clock.over()
     clock.took(60)
     assert not clock.over()
-    clock.reserves(20)
+    clock.reserves("saving", 20)
     assert clock.over()  # 90 for a slow step, 22 to finish: more than is left
     assert not Budget(None, step=1e9).over()
 

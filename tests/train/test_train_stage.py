@@ -159,9 +159,20 @@ def test_a_budget_ends_it_and_the_next_run_goes_on(llama: Path, tmp_path: Path) 
     work = built(tmp_path)
     first = stage.run(recipe(llama, steps=6, warmup=0, budget="0.1s"), work)
     assert first.details["stopped_by"] == "budget" and first.details["step"] == 1
+    assert first.details["val_after"]["step"] == 1  # what was reached is measured, though no evaluation was due
     assert (work.root / "train/adapter/adapter_model.safetensors").is_file()
     second = stage.run(recipe(llama, steps=6, warmup=0), work)
     assert second.details["stopped_by"] == "" and second.details["resumed_from"] == 1 and second.details["steps"] == 6
+    tested = [row["step"] for row in read_jsonl(work.root / "train/log.jsonl") if "val_loss" in row]
+    assert tested == [0, 6]  # as if it had never been ended
+
+
+def test_in_halves_on_a_cpu(llama: Path, tmp_path: Path) -> None:
+    wholes = stage.run(recipe(llama), built(tmp_path / "fp32")).details
+    halves = stage.run(recipe(llama, precision="bf16"), built(tmp_path / "bf16")).details
+    assert (wholes["precision"], halves["precision"]) == ("fp32", "bf16")
+    assert halves["val_after"]["val_loss"] == pytest.approx(wholes["val_after"]["val_loss"], rel=0.02)
+    assert halves["val_after"]["val_loss"] < 0.9 * halves["val_before"]["val_loss"]
 
 
 def test_patience_ends_it_early(llama: Path, tmp_path: Path) -> None:

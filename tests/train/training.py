@@ -44,9 +44,23 @@ def recipe(base: Path | str, template: str = "mundap-ko", **train: Any) -> Recip
     """A quick training: a few steps at a high rate, checkpoints often."""
     settings = {
         "base": str(base), "steps": 12, "batch": 4, "save_every": 5, "evaluate_every": 6, "length": 128, "lr": 5e-3,
-        "rank": 4, "dropout": 0.1, "samples": 1, **train,
+        "rank": 4, "dropout": 0.1, "samples": 1, "precision": "fp32", **train,
     }  # fmt: skip
     return config.parse({"name": "tiny", "build": {"template": template}, "train": settings}, "test")
+
+
+def rows_fed(work: Work) -> list[list[str]]:
+    """The number of each step in the log and the rows that it was made from."""
+    lines = map(json.loads, (work.root / "train/log.jsonl").read_text("utf-8").splitlines())
+    return [[line["step"], *line["rows"]] for line in lines if "loss" in line]
+
+
+def weights(work: Work) -> dict[str, bytes]:
+    """The bytes of each tensor of the adapter."""
+    from safetensors.numpy import load_file
+
+    found = load_file(work.root / "train/adapter/adapter_model.safetensors")
+    return {name: weight.tobytes() for name, weight in found.items()}
 
 
 @dataclass

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from time import monotonic
 
 _UNITS = {"s": 1, "m": 60, "h": 3600}
+_MARGIN = 1.5  # what was measured may take longer the next time
+_LEAST = 2.0  # seconds for what is not measured
 
 
 def seconds(text: str) -> float:
@@ -15,23 +17,20 @@ def seconds(text: str) -> float:
 
 @dataclass
 class Budget:
-    """The clock of one run of the stage, from its first moment; `limit` in seconds, None: no end.
-
-    `reserve` is what saving and finishing are expected to take: it grows to what is measured.
-    """
+    """The clock of one run of the stage, from its first moment; `limit` in seconds, None: no end."""
 
     limit: float | None = None
     began: float = field(default_factory=monotonic)
     step: float = 0.0
-    reserve: float = 2.0
+    still: dict[str, float] = field(default_factory=dict)
 
     def took(self, step: float) -> None:
         """Note how long a step took."""
         self.step = max(self.step, step)
 
-    def reserves(self, more: float) -> None:
-        """Note something that will be done once more at the end."""
-        self.reserve += more
+    def reserves(self, what: str, took: float) -> None:
+        """Note how long something took that will be done once more at the end."""
+        self.still[what] = max(took, self.still.get(what, 0.0))
 
     @property
     def left(self) -> float | None:
@@ -41,4 +40,4 @@ class Budget:
     def over(self) -> bool:
         """Whether another step might not leave time to save and finish."""
         left = self.left
-        return left is not None and left < self.step * 1.5 + self.reserve
+        return left is not None and left < _MARGIN * (self.step + sum(self.still.values())) + _LEAST

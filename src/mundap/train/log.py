@@ -21,9 +21,9 @@ class Log:
         self._stream: IO[str] | None = None
 
     def begin(self, step: int) -> None:
-        """Keep the lines up to a step, drop what a killed run wrote after it."""
+        """Keep the lines up to a step, drop what a killed run wrote after it and what only its early end measured."""
         self.close()
-        self.rows = [row for row in self._read() if row["step"] <= step] if step else []
+        self.rows = [row for row in self._read() if row["step"] <= step and not row.get("early")] if step else []
         write_jsonl(self.path, self.rows)
         self._stream = self.path.open("a", encoding="utf-8")
 
@@ -66,15 +66,21 @@ class Log:
 
     @property
     def evaluations(self) -> list[dict[str, Any]]:
-        """The lines of evaluations; step 0 is the untuned model."""
+        """The lines of evaluations; step 0 is the untuned model, `early` the one that a budget's end asked for."""
         return [row for row in self.rows if "val_loss" in row]
 
-    def best(self) -> Mapping[str, Any] | None:
-        """The evaluation with the lowest loss after the beginning, the earlier of two alike."""
-        tuned = [row for row in self.evaluations if row["step"]]
+    def best(self, early: bool = False) -> Mapping[str, Any] | None:
+        """The evaluation with the lowest loss after the beginning, the earlier of two alike.
+
+        An `early` one counts when asked for: a run that goes on later must choose as if it had never been ended.
+        """
+        tuned = [row for row in self._tested(early) if row["step"]]
         return min(tuned, key=lambda row: row["val_loss"]) if tuned else None
 
     def waited(self) -> int:
         """Evaluations since the best one."""
         best = self.best()
-        return sum(row["step"] > best["step"] for row in self.evaluations) if best else 0
+        return sum(row["step"] > best["step"] for row in self._tested(False)) if best else 0
+
+    def _tested(self, early: bool) -> list[dict[str, Any]]:
+        return [row for row in self.evaluations if early or not row.get("early")]

@@ -129,8 +129,9 @@ class _Training:
     def _model(self) -> Any:
         train = self.recipe.train
         check_gpu(train.method)
-        method = _FOR.get(train.method) or ("fp32" if train.method == "full" else best_method())
-        model = open_base(train.base, method, train.revision, self._place()).model
+        half = self._half()
+        method = _FOR.get(train.method) or ("fp32" if train.method == "full" else half)
+        model = open_base(train.base, method, train.revision, self._place(), half).model
         room = getattr(model.config, "max_position_embeddings", None)
         if room is not None and room < train.length:
             raise UserError(f"train.length is {train.length}, but {train.base} reads {room} tokens at most; lower it")
@@ -139,8 +140,17 @@ class _Training:
         for module in model.modules():
             if hasattr(module, "support_avx512bf16_for_cpu"):
                 module.support_avx512bf16_for_cpu = False
-        self.details |= {"precision": method, "revision": getattr(model.config, "_commit_hash", None) or train.revision}
+        self.details |= {
+            "precision": method,
+            "computed_in": half,
+            "revision": getattr(model.config, "_commit_hash", None) or train.revision,
+        }
         return model
+
+    def _half(self) -> Method:
+        """What is computed in: weights that are trained in full stay fp32, products are made of halves."""
+        asked = self.recipe.train.precision
+        return best_method() if asked == "auto" else asked
 
     def _place(self) -> Any:
         """Where the base is loaded: ddp has it on each GPU; what cuts it into parts begins in the machine's memory."""
@@ -182,7 +192,7 @@ class _Training:
     def _config(self, steps: int) -> Any:
         from trl import SFTConfig
 
-        train, half = self.recipe.train, best_method() if gpu() else "fp32"
+        train, half = self.recipe.train, self._half()
         return SFTConfig(
             output_dir=str(self.checkpoints.folder), max_steps=steps, seed=self.recipe.seed,
             per_device_train_batch_size=train.batch, per_device_eval_batch_size=train.batch,
@@ -239,7 +249,7 @@ class _Training:
         signals = tuner.watch.signals
         made = samples.answers(tuner.model, encoder, told, False, lambda: signals.received)
         signals.check("before the first step")
-        self.budget.reserves(1.5 * (perf_counter() - began))
+        self.budget.reserves("samples", perf_counter() - began)
         if self.process.first:
             with replacing(path) as stream:
                 json.dump(made, stream, ensure_ascii=False)
@@ -307,7 +317,7 @@ class _Training:
 
     def _take_best(self, tuner: Any) -> None:
         """Go back to the weights with the lowest validation loss, when they are not the last ones."""
-        best = tuner.watch.log.best()
+        best = tuner.watch.log.best(early=True)
         self.details["step"] = tuner.state.global_step
         if best is None or best["step"] == tuner.state.global_step:
             return

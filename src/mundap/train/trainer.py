@@ -136,8 +136,11 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
         sums, counts = self._row_losses()
         loss, low, high = interval(sums, counts)
         found = {"val_loss": loss, "val_low": low, "val_high": high}
-        self.watch.log.add(step=self.state.global_step, **found, seconds=round(monotonic() - began, 4))
-        self.watch.began = monotonic()
+        watch, step = self.watch, self.state.global_step
+        watch.budget.reserves("evaluating", monotonic() - began)
+        early = {} if watch.due(step, self.state.max_steps) else {"early": True}
+        watch.log.add(step=step, **found, seconds=round(monotonic() - began, 4), **early)
+        watch.began = monotonic()
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, found)
         return found
 
@@ -180,7 +183,7 @@ class Tuner(SFTTrainer):  # type: ignore[misc]
         if watch.first:
             best = watch.log.best()
             watch.checkpoints.rotate(best["step"] if best else None)
-        watch.budget.reserve = max(watch.budget.reserve, 2 + 2 * (monotonic() - began))
+        watch.budget.reserves("saving", monotonic() - began)
         watch.began = monotonic()
 
 
@@ -229,7 +232,7 @@ class _Follow(TrainerCallback):  # type: ignore[misc]
         if watch.ending():
             watch.stopped_by = "signal" if watch.signals.received else "budget" if step < last else ""
             control.should_training_stop = control.should_save = True
-            control.should_evaluate = control.should_evaluate and not watch.signals.received
+            control.should_evaluate = bool(self._tuner.val) and not watch.signals.received
         self._show()
 
     def _show(self) -> None:
