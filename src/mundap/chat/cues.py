@@ -30,6 +30,11 @@ class Cues:
     emotion: str
     social: str
     follow_up: bool
+    asks: bool
+    answers: bool
+    new_subject: bool
+    refers: bool
+    corrects: bool
     long: bool
     department: str
 
@@ -47,6 +52,11 @@ def read(text: str, lang: Lang) -> Cues:
         emotion=next(table.matches("emotions", text), ""),
         social=next(table.matches("social", text), ""),
         follow_up=table.has("follow_up", text),
+        asks=table.has("asks", text),
+        answers=table.has("answers", text),
+        new_subject=table.has("new_subject", text),
+        refers=table.has("refers", text),
+        corrects=table.has("corrects", text) and table.has("put_aside", text),
         long=table.has("long_duration", text),
         department=next(table.matches("medical", text), ""),
     )
@@ -57,6 +67,19 @@ def bare(text: str, lang: Lang) -> str:
     table = _table(lang)
     without_time = table.without("facts", _cut(text).lower(), only=("onset",))
     return table.without("follow_up", table.without("groups", table.without("intents", without_time)))
+
+
+def claimed(text: str, lang: Lang) -> str:
+    """A message without what it denies or puts aside, and without the words that announce a new subject."""
+    text = _cut(text)
+    for section in ("new_subject", "put_aside", "denied"):
+        text = _table(lang).without(section, text)
+    return text.strip(" .,!?~")
+
+
+def particular(text: str, lang: Lang) -> str:
+    """A message without what can be asked of any illness."""
+    return _table(lang).without("common", _cut(text)).strip(" .,!?~")
 
 
 def impersonal(text: str, lang: Lang) -> str:

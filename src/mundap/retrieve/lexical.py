@@ -44,6 +44,8 @@ class Term:
 class Lexical:
     """A `Retriever`: one passage for each topic found, best topic first; empty when nothing is confident."""
 
+    confident = _CONFIDENT
+
     def __init__(self, sections: Iterable[Section], cache: Path | None = None) -> None:
         self._sections = {section.id: section for section in sections}
         self.tokens = Tokens(term for section in self._sections.values() for term in section.terms)
