@@ -13,6 +13,7 @@ _EXTRAS = {
     "collect": "scrapy",
     "cluster": "ray",
     "train": "torch",
+    "translate": "deepl",
     "evaluate": "lm_eval",
     "postgres": "psycopg",
     "dense": "sentence_transformers",

@@ -14,6 +14,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))
 from serve_fakes import FakeEngine, FakeEngines, Live, serving
+from studio_run import root, studio  # noqa: F401  fixtures
 
 SHOTS = Path(__file__).parents[2] / "artifacts" / "screenshots"
 ARGS = (

@@ -9,28 +9,14 @@ from typing import Any
 import pytest
 from page_steps import PHONE, Shot
 from playwright.sync_api import Browser, Page, expect
-from serve_fakes import FakeEngine, FakeEngines, Live, serving
-from studio_run import make, step
+from serve_fakes import Live
+from studio_run import step
 
 from mundap.evaluate.people import Queue
 
 pytestmark = pytest.mark.browser
 LAPTOP = {"viewport": {"width": 1366, "height": 768}, "locale": "ko-KR"}
 Look = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("studio") / "runs"
-    make(found)
-    make(found, "two", 1)
-    return found
-
-
-@pytest.fixture(scope="module")
-def studio(root: Path) -> Iterator[Live]:
-    with serving(FakeEngines(FakeEngine("quick")), page=False, studio=root) as live:
-        yield live
 
 
 @pytest.fixture

@@ -200,7 +200,7 @@ def by_hand(folder: Path, asked: Sequence[tuple[str, Sequence[str]]], between: s
     """The likeliest option of each prompt, one full pass at a time."""
     import torch
 
-    model = Hf(str(folder), template="model")
+    model = Hf(str(folder), dtype="fp32", template="model")
     found = []
     with model.alone() as opened, torch.no_grad():
         for prompt, options in asked:
@@ -221,7 +221,7 @@ def prompt_of(row: Mapping[str, Any], ask: str) -> str:
 
 
 def test_a_transformers_model_chooses_what_it_holds_likeliest(tmp_path: Path, exam: Path, tiny_folder: Path) -> None:
-    context = context_of(tmp_path, Hf(str(tiny_folder), template="model"))
+    context = context_of(tmp_path, Hf(str(tiny_folder), dtype="fp32", template="model"))
     metric = Choice([{"path": str(exam), "name": "our-exam"}], batch=3)
     found = scores(metric, context)
     rows = [json.loads(line) for line in exam.read_text("utf-8").splitlines()]
@@ -241,8 +241,43 @@ def test_a_transformers_model_chooses_what_it_holds_likeliest(tmp_path: Path, ex
     assert values(scores(again, context_of(tmp_path, None))) == values(found)
 
 
+def test_options_are_weighed_in_one_pass_and_batches_are_of_like_length(tmp_path: Path, tiny_folder: Path) -> None:
+    lengths = [40, 3, 25, 9, 31, 16, 60, 5]
+    rows = [{**ROWS[0], "question": f"What {'really ' * n}helps?"} for n in lengths]
+    write_jsonl(tmp_path / "long.jsonl", rows)
+    model, shapes = Hf(str(tiny_folder), dtype="fp32", template="model"), []
+
+    def seen(_: Any, given: Any, options: Any) -> None:
+        shapes.append(tuple((given[0] if given else options["input_ids"]).shape))
+
+    with model.alone() as opened:
+        hook = opened.model.register_forward_pre_hook(seen, with_kwargs=True)
+    scores(Choice([{"path": str(tmp_path / "long.jsonl")}], batch=2), context_of(tmp_path, model))
+    hook.remove()
+    assert [rows for rows, _ in shapes] == [2] * 4  # 8 questions of 4 options
+    assert [length for _, length in shapes] == sorted((length for _, length in shapes), reverse=True)
+    assert shapes[0][1] > 4 * shapes[-1][1]
+
+
+def test_a_model_in_halves_is_read_in_whole_numbers(tiny_folder: Path) -> None:
+    import torch
+
+    from mundap.evaluate.harness import whole_weights
+
+    with Hf(str(tiny_folder), dtype="bf16").alone() as half, Hf(str(tiny_folder), dtype="fp32").alone() as whole:
+        ids = torch.arange(5, 45).reshape(2, 20)
+        with torch.no_grad(), whole_weights(half.model), whole_weights(whole.model):
+            found, wanted = (opened.model(ids).logits[:, -1] for opened in (half, whole))
+            assert found.dtype == wanted.dtype == torch.float32
+            assert torch.allclose(found, wanted, atol=0.05 * float(wanted.abs().max()))
+            exact = len(found[0].unique())
+        with torch.no_grad():
+            rounded = half.model(ids).logits[:, -1]
+        assert rounded.dtype == torch.bfloat16 and len(rounded[0].unique()) < exact
+
+
 def test_questions_as_a_chat_are_laid_out_by_the_models_template(tmp_path: Path, exam: Path, tiny_folder: Path) -> None:
-    model = Hf(str(tiny_folder), template="mundap-ko")
+    model = Hf(str(tiny_folder), dtype="fp32", template="mundap-ko")
     assert model.template is not None
     found = scores(Choice([{"path": str(exam)}], chat=True), context_of(tmp_path, model))
     rows = [json.loads(line) for line in exam.read_text("utf-8").splitlines()]
@@ -268,11 +303,13 @@ def test_a_killed_run_goes_on(tmp_path: Path, exam: Path, tiny_folder: Path, mon
     monkeypatch.setattr(choice, "Progress", Bar)
     metric = Choice([{"path": str(exam)}], batch=1)
     with pytest.raises(KeyboardInterrupt):
-        scores(metric, context_of(tmp_path, Hf(str(tiny_folder), template="model")))
+        scores(metric, context_of(tmp_path, Hf(str(tiny_folder), dtype="fp32", template="model")))
     assert not list((tmp_path / "choice").glob("*.jsonl"))
-    found = scores(metric, context_of(tmp_path, Hf(str(tiny_folder), template="model")))
+    found = scores(metric, context_of(tmp_path, Hf(str(tiny_folder), dtype="fp32", template="model")))
     assert len(calls) == 8  # the one whose results were lost with the run is asked again, the four before are not
-    assert values(found) == values(scores(metric, context_of(tmp_path / "b", Hf(str(tiny_folder), template="model"))))
+    assert values(found) == values(
+        scores(metric, context_of(tmp_path / "b", Hf(str(tiny_folder), dtype="fp32", template="model")))
+    )
     assert [path.suffix for path in (tmp_path / "choice").iterdir()] == [".jsonl"]
 
 

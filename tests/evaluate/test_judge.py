@@ -474,19 +474,6 @@ def test_twenty_at_once_unless_told(tmp_path: Path, server: ModelServer) -> None
     assert server.most_at_once == 20
 
 
-def test_the_least_of_five_answers() -> None:
-    from math import comb
-
-    from mundap.evaluate.statistics import interval
-
-    assert Judge("judge", "medical").measures["medical.worst_of_5"].statistic == "worst5"
-    values = [0.0] * 3 + [1.0] * 7
-    found = interval(values, resamples=2000, statistic="worst5")
-    assert found.mean == pytest.approx(comb(7, 5) / comb(10, 5))  # all five are from the seven good ones
-    assert found.low <= found.mean <= found.high
-    assert interval([0.25, 0.5], resamples=100, statistic="worst5").mean == 0.25
-
-
 def test_through_the_stage(tmp_path: Path, server: ModelServer) -> None:
     """Tasks as the KULLM file has them, a target of the recipe, both rubrics; the second time nothing is asked."""
     from mundap import config

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations
+from math import comb
 
 import numpy as np
 import pytest
@@ -13,10 +15,12 @@ from mundap.evaluate.statistics import (
     alpha,
     alpha_interval,
     bradley_terry,
+    grouped,
     interval,
     mcnemar,
     paired,
     wilson,
+    worst,
 )
 
 # Four coders, twelve units: Krippendorff, Computing Krippendorff's Alpha-Reliability (2011), section D. Published:
@@ -94,6 +98,37 @@ def test_percentiles_are_values_of_the_data() -> None:
     assert (median.mean, tail.mean) == (50, 95)
     assert 38 <= median.low <= 43 and 57 <= median.high <= 62  # the order statistics 40 and 61 bound it by the binomial
     assert tail.high <= 100
+
+
+def test_worst_at_k_is_the_mean_of_every_choice_of_k() -> None:
+    values = [0.9, 0.2, 0.2, 0.7, 1.0]
+    for k in range(1, 6):
+        choices = [min(chosen) for chosen in combinations(values, k)]
+        assert worst(values, k) == pytest.approx(np.mean(choices))
+    assert worst([0.0] * 3 + [1.0] * 7, 5) == pytest.approx(comb(7, 5) / comb(10, 5))  # all five are good ones
+
+
+def test_worst_at_k_is_not_biased_by_the_number_of_answers() -> None:
+    """Of uniform scores the least of k is 1 / (k + 1) on average, from however many answers it is told."""
+    drawn = np.random.default_rng(1).uniform(size=(4000, 6))
+    for k in (1, 2, 4):
+        for answers in (k, 6):
+            assert np.mean([worst(row[:answers], k) for row in drawn]) == pytest.approx(1 / (k + 1), abs=0.01)
+
+
+def test_groups_are_drawn_as_a_whole() -> None:
+    """Answers to one item are alike: taken for items of their own they would look far surer than they are."""
+    rng = np.random.default_rng(3)
+    groups = [[value + noise for noise in rng.normal(0, 0.01, 8)] for value in rng.normal(0, 1, 40)]
+    flat = [value for group in groups for value in group]
+    for statistic in ("mean", "p50", "p95"):
+        found, naive = grouped(groups, statistic=statistic), interval(flat, statistic=statistic)
+        alone = interval([group[0] for group in groups], statistic=statistic)
+        assert (found.n, naive.n, found.mean) == (40, 320, pytest.approx(naive.mean))
+        assert found.high - found.low > 1.5 * (naive.high - naive.low) and found.low < found.mean < found.high
+        assert (found.low, found.high) == pytest.approx((alone.low, alone.high), abs=0.05)
+    assert grouped([[value] for value in flat], statistic="p95") == interval(flat, statistic="p95")
+    assert grouped([[1.0, 3.0], [5.0]]).mean == 3.5  # an item with a failed answer weighs as much as others
 
 
 def test_the_paired_tests_are_scipy_s() -> None:

@@ -51,11 +51,11 @@ def test_a_medical_item_is_laid_out_as_a_row_and_a_task_as_it_stands() -> None:
 
 
 def test_a_bare_model_answers_and_a_cut_answer_says_so(tmp_path: Path) -> None:
-    answer = target("said", tmp_path).answerer()(ASKED)
+    answer = target("said", tmp_path).answerer()(ASKED, 1)
     assert (answer.text, answer.finish, answer.urgency, answer.topics) == ("물을 드시고 쉬세요.", "stop", None, None)
     models = {"said": {**SAID, "piece": 1, "replies": ["가" * 40]}}
     short = target("said", tmp_path, models=models, chat={"generation": {"max_tokens": 16}})
-    cut = short.answerer()(ASKED)
+    cut = short.answerer()(ASKED, 1)
     assert (cut.text, cut.finish, cut.completion) == ("가" * 16, "length", 16)
 
 
@@ -63,9 +63,9 @@ def test_the_assistant_sends_for_help_before_any_model(tmp_path: Path) -> None:
     urgent = replace(ASKED, turns=(Message("user", "아버지가 쓰러졌는데 숨을 안 쉬어요"),))
     alone, helped = resolve(["assistant", "assistant:said"], recipe(), Work(tmp_path))
     for one in (alone, helped):
-        answer = one.answerer()(urgent)
+        answer = one.answerer()(urgent, 1)
         assert answer.fixed and answer.urgency == "emergency" and "119" in answer.text and answer.rules
-    routine = alone.answerer()(ASKED)
+    routine = alone.answerer()(ASKED, 1)
     assert routine.urgency == "routine" and routine.topics and routine.citations and routine.unit == "character"
 
 
@@ -79,9 +79,9 @@ def test_a_translated_model_is_asked_in_english_and_answers_in_korean(
     }
     monkeypatch.setattr(targets, "_translator", lambda recipe: lambda texts, source, to: [book[text] for text in texts])
     chosen = target("translated:said", tmp_path, **given)
-    assert chosen.answerer()(ASKED).text == "쉬세요."
+    assert chosen.answerer()(ASKED, 1).text == "쉬세요."
     assert [line.content for line in chosen.model().prompts[-1]][-1] == "My head hurts"  # type: ignore[attr-defined]
-    assert chosen.answerer()(replace(ASKED, lang="en")).text == "Please rest."
+    assert chosen.answerer()(replace(ASKED, lang="en"), 1).text == "Please rest."
 
 
 def test_targets_of_one_model_stand_beside_each_other_and_share_it(tmp_path: Path) -> None:

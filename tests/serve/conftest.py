@@ -1,4 +1,4 @@
-"""One server over fake engines for all API tests."""
+"""One server over fake engines for all API tests, and one with the run pages."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from serve_fakes import FakeEngine, FakeEngines, Live, serving
+from studio_run import root, studio  # noqa: F401  fixtures
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+import pytest
+from serve_fakes import FakeEngine, FakeEngines, Live, serving
 
 from mundap.evaluate import items
 from mundap.records import encode
@@ -14,6 +18,22 @@ from mundap.types import QA, Drop
 
 BAD = "<script>alert(1)</script>"
 TARGETS = ("base", "tuned")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs in one folder."""
+    found = tmp_path_factory.mktemp("studio") / "runs"
+    make(found)
+    make(found, "two", 1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def studio(root: Path) -> Iterator[Live]:
+    """A server with the run pages of these two."""
+    with serving(FakeEngines(FakeEngine("quick")), page=False, studio=root) as studio:
+        yield studio
 
 
 def make(root: Path, name: str = "one", seed: int = 0) -> Path:

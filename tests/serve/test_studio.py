@@ -25,23 +25,9 @@ from mundap.serve.studio import jobs
 from mundap.serve.studio.pages import asset
 
 
-@pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    found = tmp_path_factory.mktemp("studio") / "runs"
-    make(found)
-    make(found, "two", 1)
-    return found
-
-
-@pytest.fixture(scope="module")
-def live(root: Path) -> Iterator[Live]:
-    with serving(FakeEngines(FakeEngine("quick")), page=False, studio=root) as server:
-        yield server
-
-
 @pytest.fixture
-def site(live: Live) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=live.url) as client:
+def site(studio: Live) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=studio.url) as client:
         yield client
 
 
@@ -180,8 +166,8 @@ def test_with_a_key_it_is_asked_for_and_any_name_will_do(root: Path) -> None:
         assert httpx.get(f"{server.url}/studio", auth=("", "key"), headers={"Host": "lab.example"}).status_code == 200
 
 
-def test_english_is_kept_in_a_cookie(live: Live) -> None:
-    with httpx.Client(base_url=live.url, follow_redirects=True) as site:
+def test_english_is_kept_in_a_cookie(studio: Live) -> None:
+    with httpx.Client(base_url=studio.url, follow_redirects=True) as site:
         assert '<html lang="en">' in site.get("/studio/language/en?back=/studio/curves").text
         assert "Loss curves" in site.get("/studio").text
 

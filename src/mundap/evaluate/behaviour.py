@@ -19,6 +19,7 @@ class Behaviour:
     """Each measure is 0 or 1 for the items that expect it. A bare model has no search: `topic` and `sources` are not its."""
 
     kind: Kind = "answers"
+    depends = ("evaluate/text.py", "evaluate/words.yaml", "knowledge/load.py", "knowledge/departments.yaml")
     measures: Mapping[str, Measure] = {
         "topic": Measure("medical"),
         "department": Measure("medical"),
@@ -35,7 +36,7 @@ class Behaviour:
         """The scores of the cases whose items expect something."""
         for case in cases:
             if case.item.urgency is None or case.item.urgency < Level.CRISIS:
-                yield from (Scored(case.set, case.item.id, name, float(met)) for name, met in expected(case))
+                yield from (case.scored(name, float(met)) for name, met in expected(case))
 
 
 def expected(case: Case) -> Iterator[tuple[str, bool]]:

@@ -70,7 +70,7 @@ def run(
         "made": date.today().isoformat(), "seed": recipe.seed, "resamples": resamples,
         "versions": versions("krippendorff", "numpy", "scipy"),
     }  # fmt: skip
-    write_jsonl(folder / f"{panel.name}.jsonl", raw(rulings, [("labels", each.judged.item.id) for each in labelled]))
+    write_jsonl(folder / f"{panel.name}.jsonl", raw(rulings, [("labels", each.judged.item.id, 1) for each in labelled]))
     with replacing(folder / f"{panel.name}.json") as stream:
         json.dump(found, stream, ensure_ascii=False, indent=2)
     yield from _shown(found, len(labelled))

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from mundap.evaluate.harness import Outcome
     from mundap.protocols import Model
 
-_CODE = ("choice.py", "harness.py", "questions.py", "tasks.py", "tasks/mundap_choice.yaml", "tasks/wording.yaml")
+_CODE = (
+    "evaluate/choice.py", "evaluate/harness.py", "evaluate/questions.py", "evaluate/tasks.py",
+    "evaluate/tasks/mundap_choice.yaml", "evaluate/tasks/wording.yaml",
+)  # fmt: skip
 _BEFORE = "1 2 3 4"  # what a server is asked to go on with, to see whether it tells probabilities
 
 
@@ -38,6 +41,7 @@ class Choice:
     """
 
     kind: Kind = "model"
+    depends = _CODE
 
     def __init__(
         self,
@@ -81,7 +85,7 @@ class Choice:
 
     def _version(self, found: Any, context: Context) -> str:
         """What decides the results beside the target."""
-        code = [(files("mundap.evaluate") / name).read_text("utf-8") for name in _CODE]
+        code = [(files("mundap") / name).read_text("utf-8") for name in _CODE]
         settings = [self.shots, self._limit(context), self.chat, self.way, self.tokens, context.recipe.seed]
         return digest([found, settings, code, versions("lm_eval", "transformers", "xllamacpp")])[:12]
 
@@ -131,7 +135,7 @@ class Choice:
         assert context.target is not None
         model, seed = context.target.model(), context.recipe.seed
         if isinstance(model, Hf) and self.way == "likelihood":
-            with model.alone() as opened:
+            with model.alone() as opened, harness.whole_weights(opened.model):
                 lm = harness.of_transformers(opened, model.template, self.batch, bar, context.note)
                 return harness.run(lm, parts, chosen, kept, self.shots, self.chat, seed)
         lm = self._asking(context, model, bar)

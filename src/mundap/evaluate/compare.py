@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -18,6 +19,7 @@ from mundap.evaluate.statistics import RESAMPLES, paired
 from mundap.store import Work, digest, read_jsonl
 
 Values = Mapping[str, float]  # example -> value
+Place = tuple[str, str, str]  # target, set, metric
 
 
 class _Row(BaseModel):
@@ -66,6 +68,7 @@ class Measure(_Row):
     scale: tuple[float, float] | None = None
     statistic: str = "mean"
     group: str = "text"
+    tested: bool = True
 
     @property
     def key(self) -> tuple[str, str]:
@@ -98,6 +101,7 @@ class Summary(_Row):
     versions: Mapping[str, str] = {}
     seed: int = 0
     resamples: int = RESAMPLES
+    answers: int = 1
     skipped: tuple[Mapping[str, Any], ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -151,13 +155,21 @@ class Run:
             raise UserError(f"{path} is not whole ({error}); run `mundap evaluate` again") from error
         return cls(name or folder.resolve().name, folder, summary)
 
-    def scores(self) -> dict[tuple[str, str, str], dict[str, float]]:
-        """Values of examples by target, set and metric; failures are left out."""
-        found: dict[tuple[str, str, str], dict[str, float]] = defaultdict(dict)
+    def scores(self) -> dict[Place, dict[str, float]]:
+        """Values of examples by target, set and metric: of several answers to one the mean. Failures are left out."""
+        return {
+            place: {example: fmean(each.values()) for example, each in found.items()}
+            for place, found in self.each_score().items()
+        }
+
+    def each_score(self) -> dict[Place, dict[str, dict[int, float]]]:
+        """The same for each answer, by its number."""
+        found: dict[Place, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
         path = self.folder / "evaluate" / "scores.jsonl"
         for row in read_jsonl(path) if path.is_file() else ():
             if row.get("value") is not None:
-                found[row["target"], row["set"], row["metric"]][str(row["example"])] = float(row["value"])
+                answers = found[row["target"], row["set"], row["metric"]][str(row["example"])]
+                answers[int(row.get("number", 1))] = float(row["value"])
         return found
 
     def panels(self) -> list[Panel]:
@@ -305,7 +317,7 @@ def _across(runs: Sequence[Run], labels: Mapping[tuple[int, str], str]) -> Itera
             place = (measure.target, measure.set, measure.metric)
             names = [labels.get((at, measure.target), "") for at in (one, other)]
             new, old = scores[one].get(place, {}), scores[other].get(place, {})
-            if "" in names or names[0] == names[1] or measure.statistic != "mean":
+            if "" in names or names[0] == names[1] or measure.statistic != "mean" or not measure.tested:
                 continue
             if found := differ(new, old, runs[one].summary.seed, runs[one].summary.resamples):
                 yield Difference(a=names[0], b=names[1], set=measure.set, metric=measure.metric, **found)
@@ -360,6 +372,9 @@ def _apart(runs: Sequence[Run]) -> Iterator[str]:
         having = [run.name for run in runs if name in {each.name for each in run.summary.sets}]
         if len(having) < len(runs):
             yield f"the set {name} was measured in {', '.join(having)} only"
+    times = {run.name: run.summary.answers for run in runs}
+    if len(set(times.values())) > 1:
+        yield "answers to each item: " + ", ".join(f"{name} {n}" for name, n in times.items())
     for library in sorted({name for run in runs for name in run.summary.versions}):
         versions = {run.name: run.summary.versions.get(library, "none") for run in runs}
         if len(set(versions.values())) > 1:

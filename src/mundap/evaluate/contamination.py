@@ -22,6 +22,7 @@ class Contamination:
     """Each item is 1 when a training row asks the same (`exact`) or four fifths of its 5-grams (`near`, which counts both)."""
 
     kind: Kind = "data"
+    depends = ("overlap.py",)
     measures: Mapping[str, Measure] = {"contamination.exact": _MEASURE, "contamination.near": _MEASURE}
 
     def check(self, context: Context) -> Any:

@@ -14,7 +14,18 @@ from mundap.evaluate import metrics, rubrics
 from mundap.evaluate.agreement import criterion
 from mundap.evaluate.entailment import Entailment, check
 from mundap.evaluate.items import Item
-from mundap.evaluate.judge import Panel, Ruling, check_alone, check_sets, combined, judged_cases, listed, reasons, ruled
+from mundap.evaluate.judge import (
+    DEPENDS,
+    Panel,
+    Ruling,
+    check_alone,
+    check_sets,
+    combined,
+    judged_cases,
+    listed,
+    reasons,
+    ruled,
+)
 from mundap.evaluate.metrics import Case, Context, Measure, Scored
 from mundap.evaluate.rubrics import Line
 from mundap.evaluate.targets import fingerprint
@@ -38,6 +49,7 @@ class Facts:
     """
 
     kind: metrics.Kind = "answers"
+    depends = (*DEPENDS, "evaluate/judge.py", "evaluate/entailment.py")
     measures = _MEASURES
 
     def __init__(

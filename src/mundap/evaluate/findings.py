@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from random import Random
-from typing import Any
 
 from mundap import config
 from mundap.errors import UserError
@@ -69,7 +68,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A question with all targets' answers. No turns: its text is not at hand."""
+    """A question with an answer of each target. No turns: its text is not at hand."""
 
     set: str
     item: str
@@ -79,12 +78,50 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """Items where `target` does best and worst by `metric`, and random ones."""
+    """Items where `target` does best and worst by `metric`, and random ones.
+
+    Of several answers of a target its best one is shown on the former, its worst on the latter, else its first.
+    """
 
     target: str
     metric: str
     seed: int
     chosen: Mapping[str, tuple[Sample, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Worst:
+    """Worst-at-k of one measure on one set: of each target a value for each k from 1, which is the measure itself."""
+
+    set: str
+    metric: str
+    rows: Mapping[str, tuple[Measure | None, ...]]
+
+    @property
+    def columns(self) -> list[str]:
+        """What stands above each value; a target that gave fewer answers than another has fewer values."""
+        return [f"k = {k}" for k in range(1, max(map(len, self.rows.values())) + 1)]
+
+
+def worst(comparison: Comparison) -> list[Worst]:
+    """Every measure that was taken of several answers to each item."""
+    found: dict[Key, dict[str, dict[int, Measure]]] = {}
+    for each in comparison.measures:
+        if told := worst_at(each.metric):
+            found.setdefault((each.set, told[0]), {}).setdefault(each.target, {})[told[1]] = each
+    means = {(each.set, each.metric, each.target): each for each in comparison.measures}
+    return [
+        Worst(name, metric, {
+            target: (means.get((name, metric, target)), *(at.get(k) for k in range(2, max(at) + 1)))
+            for target, at in targets.items()
+        }) for (name, metric), targets in found.items()
+    ]  # fmt: skip
+
+
+def worst_at(metric: str) -> tuple[str, int] | None:
+    """The measure and the k of a name such as `medical.worst_at_3`; None for any other."""
+    of, between, k = metric.rpartition(".worst_at_")
+    return (of, int(k)) if between and k.isdecimal() else None
 
 
 def clear(each: Difference, p: float | None) -> bool:
@@ -138,7 +175,7 @@ def samples(comparison: Comparison, by: Sequence[str], each: int = _EACH) -> Sam
             lower = any(m.better == "lower" for m in comparison.measures if m.metric == metric)
             if len(set(values.values())) > 1:
                 chosen = _chosen(values, lower, run.summary.seed, each)
-                made = _made(comparison, chosen, metric, scores)
+                made = _made(comparison, chosen, metric, lower)
                 return Samples(target.name, metric, run.summary.seed, made)
     return None
 
@@ -176,22 +213,31 @@ def _chosen(values: Mapping[Key, float], lower: bool, seed: int, each: int) -> d
 
 
 def _made(
-    comparison: Comparison, chosen: Mapping[str, Sequence[Key]], metric: str, scores: Mapping[Any, Any]
+    comparison: Comparison, chosen: Mapping[str, Sequence[Key]], metric: str, lower: bool
 ) -> dict[str, tuple[Sample, ...]]:
+    scores = {run.folder: run.each_score() for run in comparison.runs}
     wanted = {key for keys in chosen.values() for key in keys}
     asked = {key: turns for run in comparison.runs for key, turns in _questions(run).items() if key in wanted}
     replies = {label: _replies(run, name, wanted) for label, (run, name) in comparison.names.items()}
 
-    def answer(label: str, key: Key) -> Said:
+    def answer(kind: str, label: str, key: Key) -> Said:
         run, name = comparison.names[label]
-        text, finish = replies[label][key]
-        return Said(label, text, finish, scores[run.folder].get((name, key[0], metric), {}).get(key[1]))
+        values = scores[run.folder].get((name, key[0], metric), {}).get(key[1], {})
+        number = _number(kind, values, lower)
+        return Said(label, *replies[label][key][number], values.get(number))
 
-    def sample(key: Key) -> Sample:
-        answers = tuple(answer(label, key) for label in replies if key in replies[label])
+    def sample(kind: str, key: Key) -> Sample:
+        answers = tuple(answer(kind, label, key) for label in replies if key in replies[label])
         return Sample(*key, asked.get(key, ()), answers)
 
-    return {kind: tuple(map(sample, keys)) for kind, keys in chosen.items()}
+    return {kind: tuple(sample(kind, key) for key in keys) for kind, keys in chosen.items()}
+
+
+def _number(kind: str, values: Mapping[int, float], lower: bool) -> int:
+    """Which of a target's answers to a question is shown, where it gave several."""
+    if kind == "random" or not values:
+        return 1
+    return (min if (kind == "best") == lower else max)(values, key=values.__getitem__)
 
 
 def _questions(run: Run) -> dict[Key, tuple[tuple[str, str], ...]]:
@@ -207,10 +253,12 @@ def _questions(run: Run) -> dict[Key, tuple[tuple[str, str], ...]]:
     return found
 
 
-def _replies(run: Run, target: str, wanted: set[Key]) -> dict[Key, tuple[str, str]]:
+def _replies(run: Run, target: str, wanted: set[Key]) -> dict[Key, dict[int, tuple[str, str]]]:
+    """Text and ending of each answer to these questions, by its number."""
+    found: dict[Key, dict[int, tuple[str, str]]] = {}
     path = run.folder / "evaluate" / "replies" / f"{file_name(target)}.jsonl"
-    rows = read_jsonl(path) if path.is_file() else ()
-    return {
-        (str(row["set"]), str(row["item"])): (str(row.get("text", "")), str(row.get("finish", "")))
-        for row in rows if (str(row["set"]), str(row["item"])) in wanted
-    }  # fmt: skip
+    for row in read_jsonl(path) if path.is_file() else ():
+        if (key := (str(row["set"]), str(row["item"]))) in wanted:
+            said = str(row.get("text", "")), str(row.get("finish", ""))
+            found.setdefault(key, {})[int(row.get("number", 1))] = said
+    return found

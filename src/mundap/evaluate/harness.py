@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,27 @@ def of_transformers(
             return str(prompts.render(template, said).text)
 
     return Loaded(pretrained=opened.model, tokenizer=opened.tokenizer, backend="causal", batch_size=batch)
+
+
+@contextmanager
+def whole_weights(model: Any) -> Iterator[None]:
+    """The last layer of a model in halves in fp32: the weights of words, which differ little, would be equal too often."""
+    import torch
+
+    head = model.get_output_embeddings()
+    if not isinstance(head, torch.nn.Linear) or head.weight.dtype not in (torch.float16, torch.bfloat16):
+        yield
+        return
+
+    def weigh(_: Any, given: tuple[Any, ...], said: Any) -> Any:
+        bias = None if head.bias is None else head.bias.float()
+        return torch.nn.functional.linear(given[0].float(), head.weight.float(), bias)
+
+    hook = head.register_forward_hook(weigh)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 class Asked(LM):  # type: ignore[misc]  # as above

@@ -22,7 +22,7 @@ from mundap.asking.context import Context as Asking
 from mundap.asking.context import identity, use_of
 from mundap.config import Recipe
 from mundap.errors import UserError, did_you_mean
-from mundap.evaluate import agreement, metrics, rubrics, verdicts
+from mundap.evaluate import agreement, metrics, rubrics, statistics, verdicts
 from mundap.evaluate.item_sets import GENERAL
 from mundap.evaluate.items import Item
 from mundap.evaluate.metrics import Case, Context, Measure, Scored
@@ -35,7 +35,13 @@ from mundap.progress import Progress
 from mundap.store import replacing, write_jsonl
 from mundap.types import Lang
 
-_WORST = ".worst_of_5"
+_WORST = ".worst_at_{}"
+DEPENDS = (
+    "evaluate/rubrics.py", "evaluate/rubrics.yaml", "evaluate/verdicts.py", "evaluate/agreement.py", "evaluate/statistics.py",
+)  # fmt: skip
+_SINGLE = (
+    "{}: every item was answered once; worst-at-k, how bad the worst of k answers is, needs evaluate.answers above 1"
+)
 _LINE, _SPARE = 24, 64  # tokens of an answer: of a line of the form, and of what may stand around it
 
 
@@ -105,13 +111,15 @@ class Panel:
 class Judge:
     """The metric `judge`: `rubric` is `kullm` (with `strict: true` as the original words it), `kullm3`, `medical` or a file.
 
-    A rubric with points gives one score, `<rubric>`, with `<rubric>.worst_of_5` (the least of five answers drawn at
-    random, on average) and one for each axis; else each criterion has its own. With several models a score is the mean
-    where all gave one, and each judge's own follows as `<score>:<model>`. `sets` are those to judge, all unless given;
-    `medical` leaves general tasks out. `evaluate.requests` and `.tokens` are for each metric and target.
+    A rubric with points gives one score, `<rubric>`, and one for each axis; with several answers to each item also
+    `<rubric>.worst_at_2` and so on, as HealthBench has it: the least score of so many of the answers, on average over
+    every choice of them. Else each criterion has its own. With several models a score is the mean where all gave one,
+    and each judge's own follows as `<score>:<model>`. `sets` are those to judge, all unless given; `medical` leaves
+    general tasks out. `evaluate.requests` and `.tokens` are for each metric and target.
     """
 
     kind: metrics.Kind = "answers"
+    depends = DEPENDS
 
     def __init__(
         self, model: str | Sequence[str], rubric: str = "kullm", strict: bool = False, structured: bool | None = None,
@@ -120,10 +128,12 @@ class Judge:
         self.panel, self._sets = Panel(model, rubric, strict, structured, max_tokens), listed("sets", sets)
         if self.panel.rubric.statements and not self.panel.rubric.has_points:
             raise UserError(f"the rubric {rubric} is not scored by `judge`; for facts write `use: facts`")
-        self.measures: Mapping[str, Measure] = dict(_measures(self.panel.name, self.panel.rubric))
+        self.measures = dict(_measures(self.panel.name, self.panel.rubric))
 
     def check(self, context: Context) -> Any:
         """Raises `UserError` when the recipe has no such judge, or the run no such set."""
+        if self.panel.rubric.has_points:
+            self.measures |= dict(_worst_measures(self.panel, context.recipe.evaluate.answers))
         check_sets(self._sets, context)
         check_alone("judge", self.panel.name, _called, context)
         if not any(self._asks(each.name, item) for each in context.sets for item in each.items):
@@ -135,9 +145,18 @@ class Judge:
     def score(self, cases: Sequence[Case], context: Context) -> Iterator[Scored]:
         """The scores of one target's answers; what the judges wrote and cost goes into the metric's folder."""
         kept = [case for case in cases if self._asks(case.set, case.item)]
-        for case, ruling in zip(kept, ruled(self.panel, kept, context), strict=True):
-            for name, values, reason in _values(self.panel, ruling):
-                yield from combined(case, name, self.panel.models, values, reason)
+        found = [
+            score
+            for case, ruling in zip(kept, ruled(self.panel, kept, context), strict=True)
+            for name, values, reason in _values(self.panel, ruling)
+            for score in combined(case, name, self.panel.models, values, reason)
+        ]
+        yield from found
+        if self.panel.rubric.has_points:
+            answers = context.recipe.evaluate.answers
+            yield from worst([score for score in found if score.metric == self.panel.name], answers)
+            if answers == 1:
+                context.note(_SINGLE.format(self.panel.name))
 
     def _asks(self, set_name: str, item: Item) -> bool:
         """Whether an item is judged: a medical rubric says nothing about a general task."""
@@ -200,7 +219,8 @@ def ruled(panel: Panel, cases: Sequence[Case], context: Context) -> list[Ruling]
         report = {**panel.check(context.recipe), **report_of(panel, rulings), "cost": asking.report()}
     report["made"] = date.today().isoformat()
     path = context.folder / f"{panel.name}-{file_name(context.target.name if context.target else 'none')}"
-    write_jsonl(path.with_name(f"{path.name}.jsonl"), raw(rulings, [(case.set, case.item.id) for case in cases]))
+    places = [(case.set, case.item.id, case.number) for case in cases]
+    write_jsonl(path.with_name(f"{path.name}.jsonl"), raw(rulings, places))
     with replacing(path.with_name(f"{path.name}.json")) as stream:
         json.dump(report, stream, ensure_ascii=False, indent=2)
     for line in told(panel, report):
@@ -208,12 +228,12 @@ def ruled(panel: Panel, cases: Sequence[Case], context: Context) -> list[Ruling]
     return rulings
 
 
-def raw(rulings: Sequence[Ruling], places: Sequence[tuple[str, str]]) -> Iterator[dict[str, Any]]:
-    """One row for each response (its set and item) and judge: what it wrote, what was read from it, what could not be."""
-    for (name, item), ruling in zip(places, rulings, strict=True):
+def raw(rulings: Sequence[Ruling], places: Sequence[tuple[str, str, int]]) -> Iterator[dict[str, Any]]:
+    """A row for each response (set, item, number) and judge: what it wrote, what was read from it, what could not be."""
+    for (name, item, number), ruling in zip(places, rulings, strict=True):
         for verdict in ruling.verdicts:
             yield {
-                "set": name, "item": item, "judge": verdict.judge, "text": verdict.text,
+                "set": name, "item": item, "number": number, "judge": verdict.judge, "text": verdict.text,
                 "scores": verdict.scores, "failures": verdict.reasons,
             }  # fmt: skip
 
@@ -223,10 +243,24 @@ def combined(
 ) -> Iterator[Scored]:
     """A score: the mean of the judges' when each gave one; with several judges, what each said follows."""
     known = [value for value in values if value is not None]
-    yield Scored(case.set, case.item.id, name, fmean(known) if len(known) == len(values) else None, reason)
+    yield case.scored(name, fmean(known) if len(known) == len(values) else None, reason)
     if len(judges) > 1:
         for judge, value in zip(judges, values, strict=True):
-            yield Scored(case.set, case.item.id, f"{name}:{judge}", value, "" if value is not None else reason)
+            yield case.scored(f"{name}:{judge}", value, "" if value is not None else reason)
+
+
+def worst(scores: Sequence[Scored], answers: int) -> Iterator[Scored]:
+    """Worst-at-k of each item for k from 2 to its number of `answers`; none where fewer than k have a score."""
+    items: dict[tuple[str, str], list[Scored]] = {}
+    for score in scores:
+        items.setdefault((score.set, score.example), []).append(score)
+    for (name, example), given in items.items():
+        known = [score.value for score in given if score.value is not None]
+        short = f"only {len(known)} of {answers} answers have a score"
+        for k in range(2, answers + 1):
+            enough = k <= len(known)
+            value = statistics.worst(known, k) if enough else None
+            yield Scored(name, example, f"{given[0].metric}{_WORST.format(k)}", value, "" if enough else short)
 
 
 def reasons(ruling: Ruling, ids: Sequence[str]) -> str:
@@ -284,12 +318,17 @@ def _of(ruling: Ruling, place: int) -> Iterator[str]:
 def _measures(name: str, found: Rubric) -> Iterator[tuple[str, Measure]]:
     if found.has_points:
         yield name, Measure(found.group)
-        yield f"{name}{_WORST}", Measure(found.group, statistic="worst5")
         for axis in found.axes:
             yield f"{name}.{axis}", Measure(found.group)
     else:
         for criterion, each in found.criteria.items():
             yield f"{name}.{criterion}", Measure(found.group, unit="points", scale=(each.low, each.high))
+
+
+def _worst_measures(panel: Panel, answers: int) -> Iterator[tuple[str, Measure]]:
+    """Only the last is tested: those before it say nearly the same."""
+    for k in range(2, answers + 1):
+        yield f"{panel.name}{_WORST.format(k)}", Measure(panel.rubric.group, tested=k == answers)
 
 
 def _values(panel: Panel, ruling: Ruling) -> Iterator[tuple[str, list[float | None], str]]:
@@ -303,6 +342,5 @@ def _values(panel: Panel, ruling: Ruling) -> Iterator[tuple[str, list[float | No
     for axis in ("", *panel.rubric.axes):
         ids = [line.id for line in lines if axis in ("", line.axis)]
         found = [rubrics.points(lines, verdict.scores, axis) for verdict in ruling.verdicts]
-        for name in (f".{axis}",) if axis else ("", _WORST):
-            if ids:
-                yield panel.name + name, found, reasons(ruling, ids)
+        if ids:
+            yield f"{panel.name}.{axis}" if axis else panel.name, found, reasons(ruling, ids)

@@ -31,6 +31,7 @@ class Loss:
     """
 
     kind: Kind = "model"
+    depends = ("evaluate/item_sets.py",)
     measures: Mapping[str, Measure] = {"loss": Measure("text", "lower", "nats a token", None, None)}
 
     def __init__(self, rows: int | None = None, length: int = 2048) -> None:
@@ -59,6 +60,7 @@ class General:
     """
 
     kind: Kind = "model"
+    depends = ("evaluate/item_sets.py",)
     measures: Mapping[str, Measure] = {"general.loss": _MEASURE}
 
     def __init__(self, path: str = "", rows: int = 200, length: int = 2048) -> None:

@@ -7,8 +7,10 @@ into a target's model while it is loaded) or `data` (needs no target). A plugin 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -18,7 +20,7 @@ from mundap.errors import UserError
 from mundap.evaluate.item_sets import Set
 from mundap.evaluate.items import Item
 from mundap.evaluate.replies import Answer
-from mundap.store import Work
+from mundap.store import Work, digest
 from mundap.types import Example, Reply, Usage
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["answers", "model", "data"]
 Group = Literal["kullm", "medical", "facts", "triage", "choice", "text", "speed", "general", "contamination"]
-Statistic = Literal["mean", "p50", "p95", "worst5"]
+Statistic = Literal["mean", "p50", "p95"]
 
 
 class Unfit(UserError):
@@ -35,7 +37,10 @@ class Unfit(UserError):
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """How a measure's values are read. `chance` is what guessing scores, `scale` the least and the most it can be."""
+    """How a measure's values are read. `chance` is what guessing scores, `scale` the least and the most it can be.
+
+    One that is not `tested` is shown, but targets are not told apart by it.
+    """
 
     group: Group
     better: Literal["higher", "lower", "none"] = "higher"
@@ -43,20 +48,26 @@ class Measure:
     chance: float | None = None
     scale: tuple[float, float] | None = (0.0, 1.0)
     statistic: Statistic = "mean"
+    tested: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One item of a set and what a target answered."""
+    """One item of a set and what a target answered, which it may have done several times: this is the answer `number`."""
 
     set: str
     item: Item
     answer: Answer
+    number: int = 1
+
+    def scored(self, metric: str, value: float | None, reason: str = "") -> Scored:
+        """A value for this answer."""
+        return Scored(self.set, self.item.id, metric, value, reason, self.number)
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """One value for one example. Without a value the scoring failed, and `reason` says why.
+    """One value for one answer to an example. Without a value the scoring failed, and `reason` says why.
 
     `metric` may end in `:part` (a kind of wording, a task); its measure is that of the name before the colon unless
     the metric describes the whole name.
@@ -67,6 +78,7 @@ class Scored:
     metric: str
     value: float | None
     reason: str = ""
+    number: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +97,10 @@ class Context:
 
 
 class Metric(Protocol):
-    """What the stage asks of a metric. `measures` describes every name it gives scores under."""
+    """What the stage asks of a metric. `measures` describes every name it gives scores under.
+
+    `depends`, where a metric has it, names files of mundap that its scores depend on beside its own module.
+    """
 
     @property
     def kind(self) -> Kind: ...
@@ -108,6 +123,16 @@ def create(use: Use) -> Metric:
     return found if hasattr(found, "score") else _Simple(use.use, found)
 
 
+def code(metric: Metric) -> str:
+    """A digest of the files that a metric's scores depend on: when it changes, and only then, all is scored anew.
+
+    What else decides them is known by its content: items, answers, targets, versions of libraries.
+    """
+    own = sys.modules[(metric.call if isinstance(metric, _Simple) else metric).__module__].__file__
+    beside = [files("mundap") / name for name in ("evaluate/metrics.py", *getattr(metric, "depends", ()))]
+    return digest([each.read_text("utf-8") for each in (*map(Path, [own] if own else []), *beside)])
+
+
 def measure_of(measures: Mapping[str, Measure], name: str) -> Measure:
     """How a score's name is read: by its whole name or by what stands before the colon."""
     return measures.get(name) or measures[name.partition(":")[0]]
@@ -119,7 +144,7 @@ class _Simple:
     kind: Kind = "answers"
 
     def __init__(self, name: str, call: protocols.Metric) -> None:
-        self.name, self._call = name, call
+        self.name, self.call = name, call
         self.measures: Mapping[str, Measure] = {name: Measure("text", scale=None)}
 
     def check(self, context: Context) -> Any:
@@ -129,8 +154,8 @@ class _Simple:
     def score(self, cases: Sequence[Case], context: Context) -> Iterator[Scored]:
         """One score a case, under the metric's registered name."""
         for case in cases:
-            found = self._call(example_of(case), reply_of(case.answer))
-            yield Scored(case.set, case.item.id, self.name, found.value, found.reason)
+            found = self.call(example_of(case), reply_of(case.answer))
+            yield case.scored(self.name, found.value, found.reason)
 
 
 def example_of(case: Case) -> Example:

@@ -300,6 +300,7 @@ def _made(item: Item, name: str, one: Contestant, other: Contestant) -> Pair:
 
 def _texts(path: Path) -> dict[tuple[str, str], str]:
     rows = (row for row in read_jsonl(path) if row.get("finish") != "error" and str(row.get("text", "")).strip())
+    rows = (row for row in rows if row.get("number", 1) == 1)  # of several answers the first is judged
     return {(str(row["set"]), str(row["item"])): row["text"].strip() for row in rows}
 
 

@@ -183,10 +183,10 @@ def _checks(run: Run, target: str, before: tuple[Run, str] | None) -> Iterator[C
     """Each measure that decides, beside the serving run's; the serving run's own that were not measured again."""
     new = {each.key: each for each in run.summary.measures if each.target == target and _decides(each)}
     if before is None:
-        yield from (Check(*key, each.mean, None) for key, each in new.items())
+        yield from (Check(*key, each.mean, None) for key, each in new.items() if each.tested)
         return
     other, name = before
-    old = {each.key: each for each in other.summary.measures if each.target == name and _decides(each)}
+    old = {each.key: each for each in other.summary.measures if each.target == name and each.tested and _decides(each)}
     scores, theirs = run.scores(), other.scores()
     digests = {each.name: each.digest for each in other.summary.sets}
     changed = {each.name for each in run.summary.sets if digests.get(each.name, each.digest) != each.digest}

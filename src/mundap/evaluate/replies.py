@@ -45,7 +45,9 @@ class Answer:
     reason: str = ""
 
 
-Ask = Callable[[Item], Answer]
+Ask = Callable[[Item, int], Answer]  # an item, and for the how-manieth time it is asked, from 1
+Answers = dict[str, tuple[Answer, ...]]  # by item
+Asked = dict[str, tuple[Item, int]]  # by the key that an answer is kept under
 
 
 class Replies:
@@ -58,26 +60,31 @@ class Replies:
         self._kept = dict(_kept(self._kept_path))
 
     def gather(
-        self, name: str, answerer: Callable[[], Ask], sets: Sequence[Set], at_once: int = 1
-    ) -> list[dict[str, Answer]]:
-        """The answer to each item of each set, asked where there is none; then the file that people read.
+        self, name: str, answerer: Callable[[], Ask], sets: Sequence[Set], at_once: int = 1, times: int = 1
+    ) -> list[Answers]:
+        """So many answers to each item of each set, asked where there are none; then the file that people read.
 
         `answerer` makes what answers, and is not called when all is answered.
         Raises `UserError` when the model fails again and again; what was answered until then is kept.
         """
-        keys = {id(item): self._key(item) for each in sets for item in each.items}
-        wanted = {keys[id(item)]: item for each in sets for item in each.items}
-        self._ask(name, answerer, {key: item for key, item in wanted.items() if key not in self._kept}, at_once)
-        found = [{item.id: self._kept[keys[id(item)]] for item in each.items} for each in sets]
+        numbers = range(1, times + 1)
+        wanted = {self._key(item, n): (item, n) for each in sets for item in each.items for n in numbers}
+        self._ask(name, answerer, {key: one for key, one in wanted.items() if key not in self._kept}, at_once)
+        found = [
+            {item.id: tuple(self._kept[self._key(item, n)] for n in numbers) for item in each.items} for each in sets
+        ]
         pairs = zip(sets, found, strict=True)
-        write_jsonl(self.path, (_row(each.name, item, rows[item]) for each, rows in pairs for item in rows))
+        write_jsonl(
+            self.path, (row for each, rows in pairs for item in rows for row in _rows(each.name, item, rows[item]))
+        )
         return found
 
-    def _key(self, item: Item) -> str:
+    def _key(self, item: Item, number: int) -> str:
         said = [[turn.role, turn.content] for turn in item.turns]
-        return digest([self._identity, item.lang, said, asdict(item.profile), item.kinds == GENERAL])
+        again = [number] if number > 1 else []
+        return digest([self._identity, item.lang, said, asdict(item.profile), item.kinds == GENERAL, *again])
 
-    def _ask(self, name: str, answerer: Callable[[], Ask], items: dict[str, Item], at_once: int) -> None:
+    def _ask(self, name: str, answerer: Callable[[], Ask], items: Asked, at_once: int) -> None:
         if not items:
             return
         self._kept_path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,14 +111,14 @@ def file_name(target: str) -> str:
     return plain if plain == target.replace(":", "_") and len(plain) < 100 else f"{plain[-60:]}-{digest(target)[:8]}"
 
 
-def _answered(ask: Ask, items: dict[str, Item], at_once: int) -> Iterator[tuple[str, Answer]]:
+def _answered(ask: Ask, items: Asked, at_once: int) -> Iterator[tuple[str, Answer]]:
     """Answers as they come, `at_once` on their way."""
     left = iter(items.items())
     with ThreadPoolExecutor(at_once, thread_name_prefix="mundap-evaluate") as pool:
         flying: dict[Future[Answer], str] = {}
         try:
             while True:
-                flying |= {pool.submit(_one, ask, item): key for key, item in islice(left, at_once - len(flying))}
+                flying |= {pool.submit(_one, ask, *one): key for key, one in islice(left, at_once - len(flying))}
                 if not flying:
                     return
                 for future in wait(flying, return_when=FIRST_COMPLETED).done:
@@ -121,10 +128,10 @@ def _answered(ask: Ask, items: dict[str, Item], at_once: int) -> Iterator[tuple[
                 future.cancel()
 
 
-def _one(ask: Ask, item: Item) -> Answer:
+def _one(ask: Ask, item: Item, number: int) -> Answer:
     began = monotonic()
     try:
-        answer = ask(item)
+        answer = ask(item, number)
     except ModelError as error:
         answer = Answer("", "error", reason=str(error))
     return replace(answer, seconds=round(monotonic() - began, 4))
@@ -143,10 +150,11 @@ def _kept(path: Path) -> Iterator[tuple[str, Answer]]:
             yield str(row["key"]), Answer(**kept)
 
 
-def _row(set_name: str, item: str, answer: Answer) -> dict[str, Any]:
-    usage = {"prompt": answer.prompt, "completion": answer.completion, "unit": answer.unit}
-    return {
-        "set": set_name, "item": item, "text": answer.text, "finish": answer.finish, "urgency": answer.urgency,
-        "rules": answer.rules, "citations": answer.citations, "topics": answer.topics, "usage": usage,
-        "seconds": answer.seconds, "model": answer.model, "reason": answer.reason,
-    }  # fmt: skip
+def _rows(set_name: str, item: str, answers: Sequence[Answer]) -> Iterator[dict[str, Any]]:
+    for number, answer in enumerate(answers, 1):
+        usage = {"prompt": answer.prompt, "completion": answer.completion, "unit": answer.unit}
+        yield {
+            "set": set_name, "item": item, "number": number, "text": answer.text, "finish": answer.finish,
+            "urgency": answer.urgency, "rules": answer.rules, "citations": answer.citations, "topics": answer.topics,
+            "usage": usage, "seconds": answer.seconds, "model": answer.model, "reason": answer.reason,
+        }  # fmt: skip

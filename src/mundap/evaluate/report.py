@@ -79,7 +79,7 @@ def named(metric: str) -> Words:
     if found is None and criterion in words()["criteria"]:
         found = {lang: f"{rubric.upper()}: {text}" for lang, text in _both(words()["criteria"][criterion]).items()}
     if found is None and rubric in known:
-        found, part = known[rubric], " · ".join(filter(None, (criterion, part)))
+        found, part = known[rubric], " · ".join(filter(None, (criterion.replace("worst_at_", "worst-at-"), part)))
     found = found or {"ko": whole, "en": whole}
     rest = f" ({part})" if part and metric not in known else ""
     return {lang: found[lang] + rest for lang in ("ko", "en")}
@@ -122,7 +122,7 @@ class _Page:
             "mark": self._mark, "metric_words": named, "runs": ", ".join(run.name for run in found.runs),
             "items": f"{sum(each.n for each in found.sets):,}", "made": max(run.summary.made for run in found.runs),
             "leads": leads, "headline": findings.headline(leads, self.words["medicine"]),
-            "kullm": self._kullm(), "groups": groups, "speed": speed,
+            "kullm": self._kullm(), "groups": groups, "speed": speed, "worst": findings.worst(found),
             "differences": [
                 {"each": each, "holm": p, "better": self._better(each, p)}
                 for each, p in zip(found.judged, corrected, strict=True)
@@ -139,10 +139,11 @@ class _Page:
         return charts.mark(self.series[name]) if name in self.series else Markup("")
 
     def _groups(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """Measures by group, set and name, parts apart; speed goes with the cost."""
+        """Measures by group, set and name, parts apart; speed goes with the cost, worst-at-k into tables of its own."""
         by: dict[str, dict[tuple[str, str], list[Measure]]] = {name: {} for name in self.words["groups"]}
         for measure in self.comparison.measures:
-            by.setdefault(measure.group, {}).setdefault(measure.key, []).append(measure)
+            if not findings.worst_at(measure.metric):
+                by.setdefault(measure.group, {}).setdefault(measure.key, []).append(measure)
         names = {metric for found in by.values() for _, metric in found}
         shown = []
         for group, found in by.items():
@@ -268,7 +269,9 @@ class _Page:
             yield escape(note)
         if len({_cell(each.options) for each in self.comparison.targets}) > 1:
             yield _spans(w["options"])
-        few = {(m.metric, m.set, m.n) for m in self.comparison.measures if m.n < _FEW and ":" not in m.metric}
+        few = {
+            (m.metric, m.set, m.n) for m in self.comparison.measures if m.n < _FEW and m.tested and ":" not in m.metric
+        }
         for metric, name, n in sorted(few):
             yield _spans(w["few"], metric=named(metric), set=name, n=n)
         for each in self.comparison.measures:

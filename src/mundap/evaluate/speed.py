@@ -28,7 +28,7 @@ class Speed:
             answer = case.answer
             if answer.finish == "error" or not answer.seconds:
                 continue
-            yield Scored(case.set, case.item.id, "seconds.p50", answer.seconds)
-            yield Scored(case.set, case.item.id, "seconds.p95", answer.seconds)
+            yield case.scored("seconds.p50", answer.seconds)
+            yield case.scored("seconds.p95", answer.seconds)
             if answer.unit == "token" and answer.completion:
-                yield Scored(case.set, case.item.id, "tokens_a_second", round(answer.completion / answer.seconds, 4))
+                yield case.scored("tokens_a_second", round(answer.completion / answer.seconds, 4))

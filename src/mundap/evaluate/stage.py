@@ -1,4 +1,4 @@
-"""`mundap evaluate`: every target asked everything once, every answer measured, every number with its interval.
+"""`mundap evaluate`: every target asked everything, every answer measured, every number with its interval.
 
 Targets are asked one model after the other. What was answered is kept as it comes, and scores as each metric ends, so
 that a run that was killed goes on where it was, and one whose settings changed asks and scores only what is new.
@@ -7,7 +7,7 @@ that a run that was killed goes on where it was, and one whose settings changed 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ from mundap.errors import ConfigError, UserError
 from mundap.evaluate import compare, item_sets, metrics, report, targets
 from mundap.evaluate.item_sets import TEST, Set
 from mundap.evaluate.metrics import Case, Context, Metric, Scored, Unfit
-from mundap.evaluate.replies import Answer, Replies
+from mundap.evaluate.replies import Answer, Answers, Replies
 from mundap.evaluate.summary import DATA, Table, described
 from mundap.evaluate.targets import Target
 from mundap.store import Manifest, Work, code_digest, digest, file_digest, read_jsonl, replacing, versions, write_jsonl
@@ -68,6 +68,7 @@ def _plan(recipe: Recipe, work: Work) -> _Plan:
     asked = recipe.evaluate
     sets = item_sets.load(asked.sets or _default_sets(work), work, asked.limit, recipe.seed)
     found = targets.resolve(asked.targets or targets.default(recipe, work), recipe, work)
+    _check_answers(recipe, found)
     uses = asked.metrics or _default_metrics(work)
     made = _Plan(recipe, work, tuple(found), tuple(sets), (), None)
     checked = tuple(_checked(uses, made))
@@ -77,6 +78,19 @@ def _plan(recipe: Recipe, work: Work) -> _Plan:
         [[use.model_dump(), digests] for use, _, digests in checked], against, asked.model_dump(mode="json"), recipe.seed,
     ]  # fmt: skip
     return replace(made, metrics=checked, settings=settings)
+
+
+def _check_answers(recipe: Recipe, found: Sequence[Target]) -> None:
+    """Raise `ConfigError` where a model would give the same answer again and again."""
+    wanted, writing = recipe.evaluate.answers, [each.name for each in found if each.use]
+    if wanted > 1 and writing and not recipe.chat.generation.temperature:
+        raise ConfigError(
+            "evaluate",
+            [
+                f"answers: {', '.join(writing)} would give the same answer {wanted} times, because chat.generation.temperature "
+                "is 0; set it above 0 (such as 0.7), or answers to 1"
+            ],
+        )
 
 
 def _default_sets(work: Work) -> tuple[str, ...]:
@@ -148,10 +162,15 @@ class _Evaluation:
 
     plan: _Plan
     table: Table = field(default_factory=Table)
-    answers: dict[str, list[dict[str, Answer]]] = field(default_factory=dict)
+    answers: dict[str, list[Answers]] = field(default_factory=dict)
     skipped: list[dict[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def _times(self) -> int:
+        """How often every item is asked."""
+        return self.plan.recipe.evaluate.answers
 
     def run(self, manifest: Manifest) -> Manifest:
         """Ask, measure, sum up; the manifest last."""
@@ -174,9 +193,9 @@ class _Evaluation:
         try:
             for target in targets.by_model(self.plan.targets):
                 replies = Replies(self.folder / "replies", target.name, target.identity)
-                found = replies.gather(target.name, target.answerer, self.plan.sets, target.at_once)
+                found = replies.gather(target.name, target.answerer, self.plan.sets, target.at_once, self._times)
                 self.answers[target.name] = found
-                self._note_failed(target, [answer for each in found for answer in each.values()])
+                self._note_answers(target, [given for each in found for given in each.values()])
                 for use, metric, inputs in self.plan.metrics:
                     if metric.kind == "model" and target.bare:
                         self._look(use, metric, inputs, target)
@@ -184,11 +203,16 @@ class _Evaluation:
             for target in self.plan.targets:
                 target.shared.close()
 
-    def _note_failed(self, target: Target, answers: Sequence[Answer]) -> None:
-        """Answers that failed are measured as empty ones; the report says how many there are."""
-        failed = [answer.reason for answer in answers if answer.finish == "error"]
+    def _note_answers(self, target: Target, given: Sequence[Sequence[Answer]]) -> None:
+        """Answers that failed are measured as empty ones; the report says how many there are, and who never varies."""
+        failed = [answer.reason for each in given for answer in each if answer.finish == "error"]
         if failed:
-            self._note(f"{target.name}: {len(failed)} of {len(answers)} answers failed, the first one: {failed[0]}")
+            of = sum(map(len, given))
+            self._note(f"{target.name}: {len(failed)} of {of} answers failed, the first one: {failed[0]}")
+        if self._times > 1 and all(len({answer.text for answer in each}) == 1 for each in given):
+            self._note(
+                f"{target.name}: the {self._times} answers to each item are the same, so that worst-at-k is the mean"
+            )
 
     def _look(self, use: Use, metric: Metric, inputs: Any, target: Target) -> None:
         """A metric that looks into a loaded model; one that cannot is noted."""
@@ -203,30 +227,43 @@ class _Evaluation:
             self._keep(use, metric, inputs, None, ())
         for target in self.plan.targets if metric.kind == "answers" else ():
             pairs = zip(self.plan.sets, self.answers[target.name], strict=True)
-            cases = [Case(each.name, item, found[item.id]) for each, found in pairs for item in each.items]
+            cases = [
+                Case(each.name, item, answer, number)
+                for each, found in pairs for item in each.items for number, answer in enumerate(found[item.id], 1)
+            ]  # fmt: skip
             self._keep(use, metric, inputs, target, cases)
 
     def _keep(self, use: Use, metric: Metric, inputs: Any, target: Target | None, cases: Sequence[Case]) -> None:
         """The scores of one metric for one target, from last time where nothing changed, into the table."""
         name = target.name if target else DATA
-        said = [[case.set, case.item.id, asdict(case.answer)] for case in cases]
+        said = [[case.set, case.item.id, case.number, asdict(case.answer)] for case in cases]
         parts = [use.model_dump(), inputs, target.identity if target else None, [each.digest for each in self.plan.sets],
-                 said, code_digest("mundap.evaluate"), versions(*_LIBRARIES), self.plan.recipe.seed]  # fmt: skip
+                 said, metrics.code(metric), versions(*_LIBRARIES), self.plan.recipe.seed]  # fmt: skip
         path = self.folder / ".scores" / f"{digest(parts)}.jsonl"
         if path.is_file():
-            found = [Scored(**row) for row in read_jsonl(path)]
+            notes, *kept = read_jsonl(path)
+            found = [Scored(**row) for row in kept]
         else:
-            context = replace(self.plan.context(use, target), note=self._note)
-            context.folder.mkdir(parents=True, exist_ok=True)
-            try:
-                found = list(metric.score(cases, context))
-            finally:
-                with suppress(OSError):  # most metrics leave nothing there
-                    context.folder.rmdir()
+            notes = {"notes": []}
+            found = self._scored(use, metric, target, cases, notes["notes"].append)
             if all(score.value is not None for score in found):  # what failed is tried again by the next run
-                write_jsonl(path, map(asdict, found))
+                write_jsonl(path, [notes, *map(asdict, found)])
+        for note in notes["notes"]:
+            self._note(note)
         self.table.add(name, found, metric.measures)
         self.rows += [{"target": name, **asdict(score)} for score in found]
+
+    def _scored(
+        self, use: Use, metric: Metric, target: Target | None, cases: Sequence[Case], note: Callable[[str], None]
+    ) -> list[Scored]:
+        """The scores of one metric for one target, made now."""
+        context = replace(self.plan.context(use, target), note=note)
+        context.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            return list(metric.score(cases, context))
+        finally:
+            with suppress(OSError):  # most metrics leave nothing there
+                context.folder.rmdir()
 
     def _note(self, text: str) -> None:
         if text not in self.notes:
@@ -246,7 +283,7 @@ class _Evaluation:
             "sets": [{"name": each.name, "n": len(each.items), "digest": each.digest} for each in self.plan.sets],
             "measures": self.table.summed(seed, resamples), "paired": self.table.compared(seed, resamples),
             "skipped": self.skipped, "notes": self.notes, "made": datetime.now(UTC).date().isoformat(),
-            "versions": versions(*_LIBRARIES), "seed": seed, "resamples": resamples,
+            "versions": versions(*_LIBRARIES), "seed": seed, "resamples": resamples, "answers": self._times,
         }  # fmt: skip
 
     def _details(self) -> dict[str, Any]:

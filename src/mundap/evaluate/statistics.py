@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import fmean
 from typing import Any, Literal
 
 import numpy as np
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from mundap.errors import UserError
 
 Values = NDArray[np.float64]
-Statistic = Literal["mean", "p50", "p95", "worst5"]
+Statistic = Literal["mean", "p50", "p95"]
 Level = Literal["nominal", "ordinal", "interval", "ratio"]
 RESAMPLES, CONFIDENCE = 10_000, 0.95
 _FEW = (
@@ -70,8 +71,7 @@ def interval(
 ) -> Interval:
     """The mean (or percentile) of values with its interval.
 
-    Means get a bias-corrected and accelerated bootstrap interval, percentiles of values a plain one, and so does
-    `worst5`: the least of five of the values, on average.
+    Means get a bias-corrected and accelerated bootstrap interval, percentiles of values a plain one.
     """
     data = np.asarray(values, float)
     found = float(data.mean()) if statistic == "mean" else _order(data, statistic)
@@ -83,6 +83,28 @@ def interval(
         low, high = np.quantile(_orders(data, statistic, seed, resamples), _tails())
         return Interval(len(data), found, float(low), float(high), "bootstrap")
     return Interval(len(data), found, *_accelerated(data, _means(data, seed, resamples)), "bootstrap")
+
+
+def grouped(
+    groups: Sequence[Sequence[float]], seed: int = 0, resamples: int = RESAMPLES, statistic: Statistic = "mean"
+) -> Interval:
+    """The same for groups of values, such as several answers to each item: whole groups are drawn, and `n` counts them.
+
+    In a mean every group weighs the same; a percentile is that of all values.
+    """
+    if statistic == "mean" or max(map(len, groups)) == 1:
+        return interval([fmean(group) for group in groups], seed, resamples, statistic)
+    found = _order(np.concatenate([np.asarray(group, float) for group in groups]), statistic)
+    if len(groups) < 2:
+        return Interval(len(groups), found, math.nan, math.nan, "none")
+    low, high = np.quantile(_orders_of(groups, statistic, seed, resamples), _tails())
+    return Interval(len(groups), found, float(low), float(high), "bootstrap")
+
+
+def worst(values: Sequence[float], k: int) -> float:
+    """Worst-at-k: the least of k of the values, on average over every choice of k of them (k from 1, the mean)."""
+    ways = [math.comb(len(values) - place, k - 1) for place in range(1, len(values) + 1)]
+    return sum(way * value for way, value in zip(ways, sorted(values), strict=True)) / math.comb(len(values), k)
 
 
 def paired(first: Sequence[float], second: Sequence[float], seed: int = 0, resamples: int = RESAMPLES) -> Paired:
@@ -264,32 +286,27 @@ def _rank(n: int, statistic: Statistic) -> int:
 
 
 def _order(data: Values, statistic: Statistic) -> float:
-    if statistic.startswith("worst"):
-        return float(np.sort(data) @ _least(len(data), int(statistic[5:])))
     return float(np.sort(data)[_rank(len(data), statistic) - 1])
 
 
 def _orders(data: Values, statistic: Statistic, seed: int, resamples: int) -> Values:
     """That percentile of resamples: the k-th of n uniform numbers has the distribution Beta(k, n - k + 1)."""
-    if statistic.startswith("worst"):
-        return _leasts(data, int(statistic[5:]), seed, resamples)
     n, rank = len(data), _rank(len(data), statistic)
     draws = np.random.default_rng(seed).beta(rank, n - rank + 1, resamples)
     places = (n * draws).astype(int)
     return np.asarray(np.sort(data)[np.minimum(places, n - 1)], float)
 
 
-def _least(n: int, k: int) -> Values:
-    """How likely each of n sorted values is the least of k that are drawn without putting back."""
-    k = min(k, n)
-    return np.array([math.comb(n - place, k - 1) / math.comb(n, k) for place in range(1, n + 1)])
-
-
-def _leasts(data: Values, k: int, seed: int, resamples: int) -> Values:
-    """The same average of resamples."""
-    rng, weights, n = np.random.default_rng(seed), _least(len(data), k), len(data)
-    sizes = [min(_BLOCK, resamples - start) for start in range(0, resamples, _BLOCK)]
-    return np.concatenate([np.sort(data[rng.integers(0, n, (size, n))], axis=1) @ weights for size in sizes])
+def _orders_of(groups: Sequence[Sequence[float]], statistic: Statistic, seed: int, resamples: int) -> Values:
+    """The same of resamples of whole groups: each value counts as often as its group was drawn."""
+    data = np.concatenate([np.asarray(group, float) for group in groups])
+    order = np.argsort(data, kind="stable")
+    whose = np.repeat(np.arange(len(groups)), [len(group) for group in groups])[order]
+    places = []
+    for times in _blocks(_drawn, len(groups), seed, resamples):
+        below = times[:, whose].cumsum(axis=1)
+        places.append((below * 100 >= below[:, -1:] * int(statistic[1:])).argmax(axis=1))
+    return np.asarray(data[order][np.concatenate(places)], float)
 
 
 def _signs(gap: Values, seed: int, resamples: int) -> float:

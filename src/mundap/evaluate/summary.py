@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import combinations
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from mundap import prompts
 from mundap.evaluate.metrics import Measure, Scored, measure_of
-from mundap.evaluate.replies import Answer
-from mundap.evaluate.statistics import interval, paired, rounded
+from mundap.evaluate.replies import Answer, Answers
+from mundap.evaluate.statistics import grouped, paired, rounded
 from mundap.evaluate.targets import Target
 from mundap.progress import Progress
 from mundap.store import digest
@@ -23,9 +24,9 @@ Place = tuple[str, str, str]  # target, set, metric
 
 @dataclass
 class Table:
-    """All scores of an evaluation, by target, set and metric."""
+    """All scores of an evaluation, by target, set and metric: of each example one, or one for each answer to it."""
 
-    values: dict[Place, dict[str, float]] = field(default_factory=lambda: defaultdict(dict))
+    values: dict[Place, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(dict))
     failures: dict[Place, int] = field(default_factory=lambda: defaultdict(int))
     measures: dict[Place, Measure] = field(default_factory=dict)
 
@@ -37,7 +38,7 @@ class Table:
             if score.value is None:
                 self.failures[place] += 1
             else:
-                self.values[place][score.example] = score.value
+                self.values[place].setdefault(score.example, []).append(score.value)
 
     @property
     def failed(self) -> dict[str, int]:
@@ -55,13 +56,14 @@ class Table:
     def _summed(self, place: Place, seed: int, resamples: int, bar: Progress) -> dict[str, Any]:
         target, set_name, metric = place
         measure, values = self.measures[place], list(self.values[place].values())
-        found = interval(values, seed, resamples, measure.statistic) if values else None
+        found = grouped(values, seed, resamples, measure.statistic) if values else None
         numbers = rounded({"mean": found and found.mean, "low": found and found.low, "high": found and found.high})
         bar.advance(1)
         return {
             "target": target, "set": set_name, "metric": metric, "n": len(values), "failures": self.failures.get(place, 0),
             **numbers, "method": found.method if found else "none", "better": measure.better, "unit": measure.unit,
             "chance": measure.chance, "scale": measure.scale, "statistic": measure.statistic, "group": measure.group,
+            "tested": measure.tested,
         }  # fmt: skip
 
     def compared(self, seed: int, resamples: int) -> list[dict[str, Any]]:
@@ -72,7 +74,7 @@ class Table:
 
     def _compared(self, one: Place, other: Place, seed: int, resamples: int, bar: Progress) -> dict[str, Any]:
         both = [example for example in self.values[one] if example in self.values[other]]
-        first, second = ([self.values[place][example] for example in both] for place in (one, other))
+        first, second = ([fmean(self.values[place][example]) for example in both] for place in (one, other))
         found = paired(first, second, seed, resamples)
         bar.advance(1)
         return {"a": one[0], "b": other[0], "set": one[1], "metric": one[2], **rounded(asdict(found))}
@@ -81,7 +83,8 @@ class Table:
         """Places that differ in the target only; parts of a measure (`triage.recall:typo`) are not tested."""
         by: dict[tuple[str, str], list[Place]] = defaultdict(list)
         for place in self._ordered():
-            if self.measures[place].statistic == "mean" and not self._part(place):
+            measure = self.measures[place]
+            if measure.statistic == "mean" and measure.tested and not self._part(place):
                 by[place[1], place[2]].append(place)
         for places in by.values():
             yield from (pair for pair in combinations(places, 2) if self.values[pair[0]].keys() & self.values[pair[1]].keys())  # fmt: skip
@@ -96,7 +99,7 @@ class Table:
         return sorted(self.measures, key=lambda p: (sets.index(p[1]), metrics.index(p[2]), targets.index(p[0])))
 
 
-def described(target: Target, answers: Sequence[Mapping[str, Answer]]) -> dict[str, Any]:
+def described(target: Target, answers: Sequence[Answers]) -> dict[str, Any]:
     """A target as it stands in the summary: what it is, how it decodes, what its answers took."""
     use = target.use
     config = use.config if use else {}
@@ -104,7 +107,7 @@ def described(target: Target, answers: Sequence[Mapping[str, Answer]]) -> dict[s
     return {
         "name": target.name, "model": _label(target), "adapter": Path(str(config["adapter"])).name if config.get("adapter") else None,
         "template": template, "options": asdict(target.options), "digests": _digests(target),
-        "cost": _cost(target, [answer for each in answers for answer in each.values()]),
+        "cost": _cost(target, [answer for each in answers for every in each.values() for answer in every]),
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ from mundap.config import Recipe, Use
 from mundap.errors import ConfigError, UserError, did_you_mean
 from mundap.evaluate.item_sets import GENERAL
 from mundap.evaluate.items import Item
-from mundap.evaluate.replies import Answer
+from mundap.evaluate.replies import Answer, Ask
 from mundap.protocols import Model
 from mundap.store import Work, digest, file_digest, versions
 from mundap.types import Message, Options, Reply
@@ -56,8 +56,14 @@ class Target:
 
     @property
     def options(self) -> Options:
-        """How it decodes: as the recipe's chat does."""
-        return Options(**self.recipe.chat.generation.model_dump())
+        """How it decodes: as the recipe's chat does, with the recipe's seed where that samples and names none."""
+        found = Options(**self.recipe.chat.generation.model_dump())
+        return replace(found, seed=self.recipe.seed) if found.temperature and found.seed is None else found
+
+    def _sampling(self, number: int) -> Options:
+        """The same for the answer of this number, from 1: each has a seed of its own."""
+        seed = self.options.seed
+        return self.options if seed is None else replace(self.options, seed=seed + number - 1)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -84,34 +90,36 @@ class Target:
         """How many questions are asked at a time: several of a server, else one."""
         return self.recipe.evaluate.at_once if self.use and self.use.use == "http" else 1
 
-    def answerer(self) -> Callable[[Item], Answer]:
-        """What answers items. The model is loaded and everything warm before, so that no answer's seconds count it."""
+    def answerer(self) -> Ask:
+        """What answers items, as often as asked. The model is loaded and everything warm before, so that no answer's seconds count it."""
         return {"bare": self._bare, TRANSLATED: self._translated, ASSISTANT: self._assistant}[self.way]()
 
-    def _bare(self) -> Callable[[Item], Answer]:
+    def _bare(self) -> Ask:
         model = self.model()
-        return lambda item: _written(model, messages(item), self.options)
+        return lambda item, number: _written(model, messages(item), self._sampling(number))
 
-    def _translated(self) -> Callable[[Item], Answer]:
+    def _translated(self) -> Ask:
         from mundap.translate.shielded import Shielded
 
         shield, model = Shielded(_translator(self.recipe)), self.model()
 
-        def ask(item: Item) -> Answer:
+        def ask(item: Item, number: int) -> Answer:
+            options = self._sampling(number)
             if item.lang == "en":
-                return _written(model, messages(item), self.options)
+                return _written(model, messages(item), options)
             english = tuple(Message(turn.role, shield([turn.content], "ko", "en")[0]) for turn in item.turns)
-            told = _written(model, _instructed(english, "en", item), self.options)
+            told = _written(model, _instructed(english, "en", item), options)
             korean = shield([told.text], "en", "ko")[0]
             return replace(told, text=korean, model=f"{told.model} + {shield.name}")
 
         return ask
 
-    def _assistant(self) -> Callable[[Item], Answer]:
+    def _assistant(self) -> Ask:
         engine = self.shared.engine(self.use, self.recipe)
 
-        def ask(item: Item) -> Answer:
-            *_, reply = engine.reply(_spoken(item), item.profile, item.lang)
+        def ask(item: Item, number: int) -> Answer:
+            sampling = {"seed": self._sampling(number).seed}
+            *_, reply = engine.reply(_spoken(item), item.profile, item.lang, sampling)
             assert isinstance(reply, Reply)
             return _replied(reply)
 

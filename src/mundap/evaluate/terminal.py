@@ -21,7 +21,7 @@ def show(comparison: Comparison, console: Console | None = None) -> None:
     console = console or Console(highlight=False)
     headline = findings.headline(findings.leads(comparison, words()["leads"]), words()["medicine"])
     console.print(_headline(headline), markup=False, soft_wrap=True)
-    for table in (_kullm(comparison), _measures(comparison), _paired(comparison)):
+    for table in (_kullm(comparison), _measures(comparison), *_worst(comparison), _paired(comparison)):
         if table.row_count:
             console.print(table)
     for note in (*comparison.notes, words()["notice"]["en"]):
@@ -79,10 +79,23 @@ def _measures(comparison: Comparison) -> Table:
         found.setdefault(each.key, {})[each.target] = each
     whole = {metric for _, metric in found}
     for (name, metric), cells in found.items():
+        if findings.worst_at(metric):
+            continue
         if ":" not in metric or metric.partition(":")[0] not in whole:
             first = next(iter(cells.values()))
             _add(table, _measure(first), name, *(_full(cells[each]) if each in cells else "" for each in names))
     return table
+
+
+def _worst(comparison: Comparison) -> Iterator[Table]:
+    """A table for each measure of several answers to each item: a row for each target, a column for each k."""
+    for found in findings.worst(comparison):
+        title = words()["worst"]["title"]["en"].format(metric=named(found.metric)["en"])
+        table = _table(f"{title}, {found.set}", "target", *found.columns)
+        for target, cells in found.rows.items():
+            values = [_full(cell) if cell else "–" for cell in cells]
+            _add(table, target, *values, *["–"] * (len(found.columns) - len(cells)))
+        yield table
 
 
 def _measure(each: Measure) -> str:

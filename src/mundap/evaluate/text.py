@@ -42,7 +42,7 @@ class Chrf:
         chrf = CHRF()
         for case in _referenced(cases):
             value = chrf.sentence_score(case.answer.text, [case.item.answer]).score
-            yield Scored(case.set, case.item.id, "chrf", round(value, 4))
+            yield case.scored("chrf", round(value, 4))
 
 
 class Rouge:
@@ -65,7 +65,7 @@ class Rouge:
         """A score for each case whose item has a reference answer."""
         for case in _referenced(cases):
             cut = self.tokens[case.item.lang]
-            yield Scored(case.set, case.item.id, "rouge", round(rouge(cut(case.item.answer), cut(case.answer.text)), 6))
+            yield case.scored("rouge", round(rouge(cut(case.item.answer), cut(case.answer.text)), 6))
 
     @cached_property
     def tokens(self) -> Mapping[str, Callable[[str], Sequence[str]]]:
@@ -79,6 +79,7 @@ class Form:
     """Whether an answer is well made: its length, what it repeats, whether it ends, whether it keeps the language."""
 
     kind: Kind = "answers"
+    depends = ("evaluate/words.yaml",)
     measures: Mapping[str, Measure] = {
         "answered": Measure("text"),
         "length": Measure("text", "none", "characters", None, None),
@@ -95,7 +96,7 @@ class Form:
         """Five scores a case; an empty answer is only counted as such and as one that does not end."""
         for case in cases:
             found = form(plain(case.answer.text), case.answer.finish == "stop", case.item.lang)
-            yield from (Scored(case.set, case.item.id, name, value) for name, value in found.items())
+            yield from (case.scored(name, value) for name, value in found.items())
 
 
 def form(text: str, stopped: bool, lang: str) -> dict[str, float]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ class Triage:
     """
 
     kind: Kind = "answers"
+    depends = ("evaluate/text.py", "evaluate/words.yaml", "evaluate/item_sets.py", "evaluate/items.py")
     measures: Mapping[str, Measure] = {
         "triage.recall": _UP, "triage.false_alarm": _DOWN, "triage.under": _DOWN, "triage.over": _DOWN, "triage.urgent": _UP,
         "call.recall": _UP,
@@ -48,7 +50,10 @@ class Triage:
             if case.item.urgency is None:
                 continue
             if case.answer.urgency is not None:
-                yield from judged(case.set, case.item, _WORDS[case.answer.urgency])
+                yield from (
+                    replace(each, number=case.number)
+                    for each in judged(case.set, case.item, _WORDS[case.answer.urgency])
+                )
             yield from called(case)
         if any(case.answer.urgency is not None for case in cases):
             yield from self._scores
@@ -97,7 +102,7 @@ def called(case: Case) -> Iterator[Scored]:
     item = case.item
     if item.urgency is not None and item.urgency >= Level.CRISIS:
         calls = re.search(words(item.lang)["call"], case.answer.text, re.IGNORECASE)
-        yield Scored(case.set, item.id, "call.recall", float(bool(calls)))
+        yield case.scored("call.recall", float(bool(calls)))
 
 
 def _step(level: Level) -> int:
