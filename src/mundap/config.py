@@ -143,8 +143,9 @@ class Train(_Section):
 
     `lang` keeps to the rows of one language. `alpha` is twice the rank unless given: an adapter then weighs the same
     whatever its rank. `precision` is what is computed in: bf16 (fp16 on older GPUs) where the machine does so by itself.
-    `warmup` below 1 is a share of the steps. `checkpointing` (of activations) is on where there is a GPU. `budget`, like 3h, ends a run in time; the next one goes on. `launch` trains with several processes (one a
-    GPU unless `processes` says how many), each with a `batch` of its own.
+    `warmup` below 1 is a share of the steps. `checkpointing` (of activations) is on where there is a GPU. `budget`, like
+    3h, ends a run in time; the next one goes on. `launch` trains with several processes (one a GPU unless `processes`
+    says how many), each with a `batch` of its own.
     """
 
     base: str = "bundled"

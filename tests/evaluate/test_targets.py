@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from mundap import config, prompts
+from mundap.config import Use
 from mundap.errors import ConfigError
 from mundap.evaluate import targets
 from mundap.evaluate.item_sets import GENERAL
 from mundap.evaluate.items import Item
 from mundap.evaluate.replies import file_name
 from mundap.evaluate.targets import Target, by_model, fingerprint, messages, resolve
-from mundap.store import Work
+from mundap.store import Manifest, Work
 from mundap.types import Message
 
 ASKED = Item("q1", (Message("user", "머리가 아파요"),))
@@ -129,3 +130,11 @@ def test_every_target_has_a_file_of_its_own() -> None:
     files = [file_name(name) for name in names]
     assert len(set(files)) == len(names) and not [name for name in files if "/" in name or len(name) > 120]
     assert files[:3] == ["base", "assistant", "assistant_base"]
+
+
+def test_base_and_tuned_are_opened_in_what_training_computed_in(tmp_path: Path) -> None:
+    assert target("base", tmp_path).use == Use(use="hf", path="bundled", template="mundap-ko", name="base")
+    before = target("base", tmp_path).identity
+    Work(tmp_path).finish(Manifest("train", "key", details={"computed_in": "bf16"}))
+    trained = target("base", tmp_path)
+    assert trained.use is not None and trained.use.config["dtype"] == "bf16" and trained.identity != before

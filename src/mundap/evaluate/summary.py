@@ -115,9 +115,8 @@ def _label(target: Target) -> str:
     if target.use is None:
         return "none"
     config = target.use.config
-    if config.get("name"):
-        return str(config["name"])
-    return Path(str(config["path"])).stem if config.get("path") else target.use.use
+    name = config.get("name") or (Path(str(config["path"])).stem if config.get("path") else target.use.use)
+    return f"{name}, {config['dtype']}" if config.get("dtype") else str(name)
 
 
 def _template(target: Target) -> dict[str, str] | None:

@@ -259,7 +259,7 @@ def _model(name: str, recipe: Recipe, work: Work) -> tuple[Use, str]:
     if name in recipe.models:
         return recipe.models[name], ""
     if name == BASE:
-        return _base(recipe), recipe.build.template
+        return _base(recipe, work), recipe.build.template
     if name == TUNED:
         return _tuned(recipe, work), recipe.build.template
     if plus:
@@ -270,12 +270,11 @@ def _model(name: str, recipe: Recipe, work: Work) -> tuple[Use, str]:
     return _described(name, recipe)
 
 
-def _base(recipe: Recipe) -> Use:
+def _base(recipe: Recipe, work: Work) -> Use:
     from mundap.models.bases import locate
 
     locate(recipe.train.base)
-    revision = {"revision": recipe.train.revision} if recipe.train.revision else {}
-    return Use(use="hf", path=recipe.train.base, template=recipe.build.template, name=BASE, **revision)
+    return Use(use="hf", path=recipe.train.base, template=recipe.build.template, name=BASE, **_opening(recipe, work))
 
 
 def _tuned(recipe: Recipe, work: Work) -> Use:
@@ -284,8 +283,20 @@ def _tuned(recipe: Recipe, work: Work) -> Use:
     if folder is None:
         raise UserError(f"nothing is trained in {work.root / 'train'}; run `mundap train` for this recipe first")
     prompts.agree(folder, recipe.build.template)
-    revision = {"revision": recipe.train.revision} if recipe.train.revision else {}
-    return Use(use="hf", path=str(folder), template=recipe.build.template, name=TUNED, **revision)
+    return Use(use="hf", path=str(folder), template=recipe.build.template, name=TUNED, **_opening(recipe, work))
+
+
+def _opening(recipe: Recipe, work: Work) -> dict[str, str]:
+    """How base and tuned model are opened: the revision, and the precision that training computed in.
+
+    Left to the machine, the same run would have other scores on another one. fp16 is left to it: a CPU has none.
+    """
+    manifest, found = work.manifest("train"), {}
+    if recipe.train.revision:
+        found["revision"] = recipe.train.revision
+    if manifest and manifest.details.get("computed_in") in ("fp32", "bf16"):
+        found["dtype"] = str(manifest.details["computed_in"])
+    return found
 
 
 def _adapted(use: Use, adapter: str, recipe: Recipe) -> tuple[Use, str]:
