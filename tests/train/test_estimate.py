@@ -87,6 +87,23 @@ def test_fewer_bits_and_checkpointing_take_less_and_longer_rows_more() -> None:
     assert estimate.of(recipe(length=2048), A40).total > estimate.of(recipe(length=512), A40).total
 
 
+def test_halves_take_less_where_the_processor_computes_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    here = Device(False, "this machine", 16 * 10**9)
+
+    def parts(**train: Any) -> Any:
+        return estimate.of(recipe("bundled", checkpointing=False, **train), here).parts
+
+    asked = {"fp32": parts(precision="fp32"), "bf16": parts(precision="bf16")}
+    for best in ("fp32", "bf16"):
+        monkeypatch.setattr("mundap.train.estimate.best_method", lambda best=best: best)
+        assert parts() == asked[best]
+    assert asked["fp32"]["weights"] == 2 * asked["bf16"]["weights"]
+    assert 0.5 < asked["bf16"]["activations"] / asked["fp32"]["activations"] < 0.75  # norms and dropout stay in 32 bits
+    full = [parts(method="full", precision=name)["weights"] for name in ("fp32", "bf16")]
+    assert full[0] < full[1]  # trained in 32 bits, with halves made of them on the way
+
+
 def test_the_largest_batch_fits_and_the_next_does_not() -> None:
     asked = recipe("Qwen/Qwen3-0.6B", checkpointing=False)
     size = estimate.largest_batch(asked, A16)

@@ -12,10 +12,12 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from mundap.config import Recipe, Train
 from mundap.errors import UserError
+from mundap.models.bases import best_method
 from mundap.train.shapes import Shape, UnknownShape, shape_of
 
 _GB = 1e9
@@ -24,7 +26,10 @@ _PLACES, _ENTRIES = 4096, 32768
 # Without Triton the loss is plain torch, whose backward holds this many copies of such a tile, in 32 bits.
 _TILES_CPU = 8.25
 # Python with torch, transformers, TRL and PEFT in a process (measured); a CUDA context with its libraries (not measured here).
-_PROCESS_CPU, _PROCESS_GPU = 0.75e9, 0.9e9
+_PROCESS_CPU, _PROCESS_GPU = 0.65e9, 0.9e9
+# On a CPU the heap takes so much for a byte of activations, because of its holes (measured with glibc 2.36); with
+# checkpointing training has it give them back.
+_HOLES = 1.12
 _SLACK = 0.9  # of the memory found, what training may take
 _LENGTHS = (2048, 1024, 512, 256)
 _NAMES = {"lora": "LoRA", "qlora": "4-bit (QLoRA)", "int8": "8-bit LoRA", "full": "all weights"}
@@ -81,15 +86,16 @@ def of(recipe: Recipe, where: Device | None = None, **other: object) -> Need:
 def need(shape: Shape, train: Train, gpu: bool) -> Need:
     """The memory for a shape and settings."""
     trained = shape.parameters if train.method == "full" else shape.adapter(train.rank)
-    width = 2 if gpu and train.method != "full" else 4
+    size = width(train, gpu)
     places = train.batch * train.length
-    layer = int(places * _layer(shape, train, gpu))
+    layer = int(places * _layer(shape, train, gpu, size))
     kept = train.checkpointing if train.checkpointing is not None else gpu
-    saved = shape.layers * places * shape.width * (2 if gpu else 4) if kept else shape.layers * layer
+    between = shape.width * (4 if train.method == "full" else size)  # what goes from layer to layer
+    saved = shape.layers * places * between if kept else int(shape.layers * layer * (1 if gpu else _HOLES))
     head = _head(shape, places, train, gpu)
     return Need({
         "process": int(_PROCESS_GPU if gpu else _PROCESS_CPU),
-        "weights": _weights(shape, train, width),
+        "weights": _weights(shape, train, size),
         "adapter": 0 if train.method == "full" else 4 * trained,
         "gradients": 4 * trained,
         "optimizer": 8 * trained,
@@ -100,11 +106,20 @@ def need(shape: Shape, train: Train, gpu: bool) -> Need:
     })  # fmt: skip
 
 
-def _weights(shape: Shape, train: Train, width: int) -> int:
-    rest = (shape.parameters - shape.linear) * width
+def width(train: Train, gpu: bool) -> int:
+    """Bytes of a number that is computed with, as training decides it; torch is asked only about the processor here."""
+    if train.precision != "auto":
+        return 4 if train.precision == "fp32" else 2
+    return 2 if gpu or (find_spec("torch") and best_method() != "fp32") else 4
+
+
+def _weights(shape: Shape, train: Train, size: int) -> int:
+    if train.method == "full":  # in 32 bits, and for the products once more as halves
+        return shape.parameters * 4 + (shape.linear * 2 if size == 2 else 0)
+    rest = (shape.parameters - shape.linear) * size
     if train.method == "qlora":  # half a byte, with a scale of one byte for 64 weights, itself scaled
         return int(shape.linear * (0.5 + 1 / 64)) + rest
-    return shape.linear + rest if train.method == "int8" else shape.parameters * width
+    return shape.linear + rest if train.method == "int8" else shape.parameters * size
 
 
 def _head(shape: Shape, places: int, train: Train, gpu: bool) -> int:
@@ -114,9 +129,9 @@ def _head(shape: Shape, places: int, train: Train, gpu: bool) -> int:
     return int(tile) + places * shape.width * 4
 
 
-def _layer(shape: Shape, train: Train, gpu: bool) -> float:
+def _layer(shape: Shape, train: Train, gpu: bool, size: int) -> float:
     """Bytes that autograd keeps of one layer for one token."""
-    width, size = shape.width, 2 if gpu else 4
+    width = shape.width
     norms = (2 if shape.gated else 1) * width * 4
     if shape.arch in ("qwen3", "exaone4"):
         norms += (shape.queries + shape.keys) * 4
@@ -126,8 +141,8 @@ def _layer(shape: Shape, train: Train, gpu: bool) -> float:
         return norms + 2 * width * 4 + attention + inner + (2 * width + shape.inner) * size
     if not train.dropout:
         return norms + attention + inner + (2 * width + shape.inner) * size
-    # Dropout before each adapter: what it lets through and, on a GPU, one byte a value that says what; elsewhere a number.
-    return norms + attention + inner + sum(before for before, _ in shape.inputs) * (size + 1 if gpu else 2 * size)
+    # Dropout before each adapter: what it lets through and, on a GPU, one byte a value that says what; elsewhere 32 bits.
+    return norms + attention + inner + sum(before for before, _ in shape.inputs) * (size + (1 if gpu else 4))
 
 
 def largest_batch(recipe: Recipe, where: Device, **other: object) -> int:
