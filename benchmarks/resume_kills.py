@@ -1,4 +1,4 @@
-"""Faults F01 to F05 of SAFETY.md on training, each tried with many seeds, which are printed: what is resumed is the same.
+"""Five faults (F01 to F05) befall trainings, each with many seeds, which are printed: what is resumed is the same.
 
 Tiny trainings (60 steps with dropout, shuffling, noise and accumulation; one thread) in processes of their own. F01: killed
 three times, at a step, at a file operation on a checkpoint and at a moment; F02: killed at one file operation on a checkpoint
