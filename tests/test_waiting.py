@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import sqlite3
+import threading
 import time
+from contextlib import closing
 from email.utils import formatdate
+from pathlib import Path
 
 import pytest
 
-from mundap.waiting import pause, retry_after
+from mundap.waiting import pause, retry_after, write_ahead
 
 
 @pytest.mark.parametrize(
@@ -31,3 +35,17 @@ def test_pauses_grow_to_a_limit_and_differ() -> None:
     assert all(len(set(each)) > 40 for each in pauses)
     assert max(pauses[0]) <= 0.5 and max(pauses[3]) <= 4 and max(map(max, pauses)) <= 30
     assert min(pauses[11]) >= 15
+
+
+def test_a_file_that_another_process_is_opening(tmp_path: Path) -> None:
+    path = tmp_path / "new.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    with closing(other), closing(sqlite3.connect(path, timeout=0)) as base:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            write_ahead(base, patience=0)
+        release = threading.Timer(0.2, other.execute, ["COMMIT"])
+        release.start()
+        write_ahead(base)
+        release.join()
+        assert base.execute("PRAGMA journal_mode").fetchone() == ("wal",)

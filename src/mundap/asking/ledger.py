@@ -13,6 +13,7 @@ from threading import Lock
 from typing import Any
 
 from mundap.errors import UserError
+from mundap.waiting import write_ahead
 
 _VERSION = 1
 _TABLE = """
@@ -103,7 +104,7 @@ class Ledger:
 def _opened(path: Path) -> sqlite3.Connection:
     base = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     try:
-        base.execute("PRAGMA journal_mode = WAL")
+        write_ahead(base)
         base.execute("PRAGMA synchronous = NORMAL")
         base.execute(_TABLE)
         [version] = base.execute("PRAGMA user_version").fetchone()

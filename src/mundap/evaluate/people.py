@@ -29,6 +29,7 @@ from mundap.evaluate import item_sets
 from mundap.evaluate.items import Item
 from mundap.store import Work, digest, read_jsonl
 from mundap.types import Lang
+from mundap.waiting import write_ahead
 
 Side = Literal["first", "second"]
 Choice = Literal["first", "second", "tie"]
@@ -234,7 +235,7 @@ class Queue:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.folder / "people.sqlite", timeout=30, isolation_level=None)) as found:
-                found.execute("PRAGMA journal_mode = WAL")
+                write_ahead(found)
                 found.execute("PRAGMA synchronous = FULL")
                 found.executescript(_TABLES)
                 found.execute("BEGIN IMMEDIATE")

@@ -15,6 +15,7 @@ from threading import Lock
 from typing import TypeVar
 
 from mundap.errors import UserError
+from mundap.waiting import write_ahead
 
 _BROKEN = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _PATIENCE = 30.0  # seconds to wait for another process that is writing
@@ -97,7 +98,7 @@ class Cache:
         os.close(os.open(self.path, os.O_CREAT | os.O_RDWR, 0o600))
         connection = sqlite3.connect(self.path, timeout=_PATIENCE, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            write_ahead(connection, _PATIENCE)
             connection.execute(_TABLE)
             problem = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
         except sqlite3.DatabaseError:
