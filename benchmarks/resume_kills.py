@@ -6,7 +6,7 @@ three times, at a step, at a file operation on a checkpoint and at a moment; F02
 limit of the process, not a real disk); F05: told to stop by a signal, every other time by two. After each the training is
 resumed, and must end with the weights, bit by bit, and with the rows, in order, of one that nothing befell.
 
-`python benchmarks/resume_kills.py [F01 … F05] [--seeds 20] [--first 0]` ends with 1 when anything differs.
+`python benchmarks/resume_kills.py [F01 … F05] [--seeds 20] [--first 0] [--precision bf16]` ends with 1 when anything differs.
 """
 
 from __future__ import annotations
@@ -48,12 +48,13 @@ def main() -> int:
     parser.add_argument("faults", nargs="*", metavar="FAULT", help=", ".join(FAULTS))
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     asked = parser.parse_args()
     faults, seeds, bad = asked.faults or list(FAULTS), range(asked.first, asked.first + asked.seeds), 0
     if unknown := set(faults) - FAULTS.keys():
         parser.error(f"no fault is called {', '.join(unknown)}; there are {', '.join(FAULTS)}")
     with tempfile.TemporaryDirectory(prefix="mundap-kills-") as folder, forge() as made:
-        bench = Bench(Path(folder), made)
+        bench = Bench(Path(folder), made, asked.precision)
         with Progress("faults", len(seeds) * len(faults)) as bar:
             for fault in faults:
                 good = sum(tried(bench, fault, seed, bar) for seed in seeds)
@@ -79,15 +80,23 @@ def tried(bench: Bench, fault: str, seed: int, bar: Progress) -> bool:
 class Bench:
     """A tiny base, the process that trains, and trainings that nothing befell, by seed."""
 
-    def __init__(self, folder: Path, made: Forge) -> None:
-        self.folder, self.forge = folder, made
+    def __init__(self, folder: Path, made: Forge, precision: str) -> None:
+        self.folder, self.forge, self._precision = folder, made, precision
         self._base = tiny(folder / "base")
         self._whole: dict[int, tuple[Work, float]] = {}
 
     def settings(self, seed: int) -> Recipe:
         """60 steps over 5 epochs."""
         found: Recipe = recipe(
-            self._base, steps=STEPS, batch=2, accumulate=2, save_every=EVERY, evaluate_every=9, neftune=5.0, dropout=0.1
+            self._base,
+            steps=STEPS,
+            batch=2,
+            accumulate=2,
+            save_every=EVERY,
+            evaluate_every=9,
+            neftune=5.0,
+            dropout=0.1,
+            precision=self._precision,
         )
         return found.model_copy(update={"seed": seed})
 

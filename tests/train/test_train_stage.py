@@ -167,10 +167,12 @@ def test_a_budget_ends_it_and_the_next_run_goes_on(llama: Path, tmp_path: Path) 
     assert tested == [0, 6]  # as if it had never been ended
 
 
-def test_in_halves_on_a_cpu(llama: Path, tmp_path: Path) -> None:
-    wholes = stage.run(recipe(llama), built(tmp_path / "fp32")).details
-    halves = stage.run(recipe(llama, precision="bf16"), built(tmp_path / "bf16")).details
-    assert (wholes["precision"], halves["precision"]) == ("fp32", "bf16")
+@pytest.mark.parametrize(("method", "weights"), [("lora", "bf16"), ("int8", "int8"), ("qlora", "nf4")])
+def test_in_halves_on_a_cpu(method: str, weights: str, llama: Path, tmp_path: Path) -> None:
+    wholes = stage.run(recipe(llama, method=method), built(tmp_path / "fp32")).details
+    halves = stage.run(recipe(llama, method=method, precision="bf16"), built(tmp_path / "bf16")).details
+    assert (halves["precision"], halves["computed_in"], wholes["computed_in"]) == (weights, "bf16", "fp32")
+    assert halves["norms"] == pytest.approx(wholes["norms"], rel=0.02)  # every layer gets its gradient
     assert halves["val_after"]["val_loss"] == pytest.approx(wholes["val_after"]["val_loss"], rel=0.02)
     assert halves["val_after"]["val_loss"] < 0.9 * halves["val_before"]["val_loss"]
 

@@ -25,7 +25,7 @@ from mundap.train.checkpoints import Checkpoints
 from mundap.train.data import Encoder, Order, Row, check_batch, check_template, encoded, read, shown
 from mundap.train.log import Log
 from mundap.train.plan import LIBRARIES, Plan, plan
-from mundap.train.process import Process, check_gpu, device, gpu, peak
+from mundap.train.process import Process, check_gpu, device, gpu, peak, spare
 from mundap.train.signals import Interrupted, Signals
 from mundap.types import Drop
 
@@ -36,6 +36,8 @@ _KEPT = 4  # checkpoints that may lie on the disk at once: two newest, the best,
 def train(recipe: Recipe, work: Work, process: Process | None = None) -> Manifest:
     """Train and write `adapter/` (or `model/`) with everything beside it; the manifest comes last."""
     planned, process = plan(recipe, work), process or Process.here()
+    if recipe.train.checkpointing:
+        spare()
     limit = recipe.train.budget
     run = _Training(recipe, work, planned, process, Budget(seconds(limit) if limit else None))
     with warnings.catch_warnings(), quiet():

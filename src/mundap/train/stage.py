@@ -21,9 +21,6 @@ def run(recipe: Recipe, work: Work) -> Manifest:
         return done
     if recipe.train.launch:
         return launch.run(recipe, work)
-    from mundap.train.process import spare
     from mundap.train.sft import train
 
-    if recipe.train.checkpointing:
-        spare()
     return train(recipe, work)

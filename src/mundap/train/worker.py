@@ -12,7 +12,7 @@ from pathlib import Path
 from mundap.config import Recipe
 from mundap.errors import UserError
 from mundap.store import Work
-from mundap.train.process import Process, spare
+from mundap.train.process import Process
 from mundap.train.sft import train
 
 _WHEN_PARENT_DIES = 1  # PR_SET_PDEATHSIG of Linux's prctl
@@ -24,11 +24,8 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_WHEN_PARENT_DIES, signal.SIGTERM)
     path = Path(sys.argv[1])
     job, process = json.loads(path.read_text("utf-8")), Process.here()
-    recipe = Recipe.model_validate(job["recipe"])
-    if recipe.train.checkpointing:
-        spare()
     try:
-        train(recipe, Work(Path(job["root"])), process)
+        train(Recipe.model_validate(job["recipe"]), Work(Path(job["root"])), process)
     except UserError as error:
         told = {"message": str(error), "code": error.exit_code}
         path.with_name(f"problem-{process.rank}.json").write_text(json.dumps(told), "utf-8")
